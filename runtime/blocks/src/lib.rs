@@ -1,0 +1,125 @@
+//! The vocabulary of GGUF: which tensor types there are, how their blocks lie in memory, and what they mean.
+//!
+//! A tensor's row is a run of *blocks*; a block is a few bytes that stand for a fixed number of weights. Everything
+//! here is the file's own layout: the structs have alignment 1 and are cast from mapped bytes without a copy, at any
+//! offset. [`Block::decode`] is the specification of a format, written to be read; it equals ggml's own dequantizer
+//! bit for bit. Nothing here is fast, and nothing here does I/O.
+//!
+//! | in the file | here | weights | bytes | bits a weight |
+//! |---|---|---|---|---|
+//! | `F32` `F16` `BF16` | [`F32`] [`F16`] [`Bf16`] | 1 | 4, 2, 2 | 32, 16, 16 |
+//! | `Q4_0` `Q4_1` | [`Q4_0`] [`Q4_1`] | 32 | 18, 20 | 4.5, 5 |
+//! | `Q5_0` `Q5_1` | [`Q5_0`] [`Q5_1`] | 32 | 22, 24 | 5.5, 6 |
+//! | `Q8_0` | [`Q8_0`] | 32 | 34 | 8.5 |
+//! | `Q6_K` | [`Q6K`] | 256 | 210 | 6.5625 |
+//!
+//! To add a format: a file beside these with its struct and its [`Block`], a line in [`TensorType`]'s table, and a
+//! line in [`with_block!`]; the compiler then asks each room for what it has to add.
+
+#![forbid(unsafe_code)]
+
+mod float;
+mod q4_0;
+mod q4_1;
+mod q5_0;
+mod q5_1;
+mod q6_k;
+mod q8_0;
+mod tensor_type;
+
+pub use float::{Bf16, F16, F32};
+pub use q4_0::Q4_0;
+pub use q4_1::Q4_1;
+pub use q5_0::Q5_0;
+pub use q5_1::Q5_1;
+pub use q6_k::Q6K;
+pub use q8_0::Q8_0;
+pub use tensor_type::{TensorType, UnknownTensorType};
+
+/// A fixed number of weights as they lie in a file.
+///
+/// Implementors have alignment 1 and no padding (`Pod` proves it), so a byte slice whose length is a multiple of
+/// the block's size *is* a slice of blocks: see [`from_bytes`].
+pub trait Block: bytemuck::Pod + Send + Sync {
+    /// The type that a file names for rows of this block.
+    const TYPE: TensorType;
+    /// Weights in one block.
+    const LEN: usize;
+
+    /// Writes the block's weights to `out`, in order.
+    ///
+    /// # Panics
+    /// If `out` is not [`Self::LEN`] floats long.
+    fn decode(&self, out: &mut [f32]);
+}
+
+/// Bytes of a file as the blocks that they are.
+///
+/// # Panics
+/// If the length is no multiple of the block's size. Readers check a tensor's length against its shape first.
+pub fn from_bytes<B: Block>(bytes: &[u8]) -> &[B] {
+    bytemuck::cast_slice(bytes)
+}
+
+/// Decodes consecutive blocks into consecutive floats.
+///
+/// # Panics
+/// If `out` is not `blocks.len() * B::LEN` floats long.
+pub fn decode<B: Block>(blocks: &[B], out: &mut [f32]) {
+    assert_eq!(out.len(), blocks.len() * B::LEN, "floats for {} blocks of {:?}", blocks.len(), B::TYPE);
+    for (block, out) in blocks.iter().zip(out.chunks_exact_mut(B::LEN)) {
+        block.decode(out);
+    }
+}
+
+/// The one step from a tensor type known at run time to a block type known at compile time.
+///
+/// `with_block!(ty, B => expr, else other)` evaluates `expr` with `B` naming the block of `ty`, or `other` for a type
+/// whose blocks llamita does not have. This list stands nowhere else.
+///
+/// ```
+/// use llamita_blocks::{TensorType, with_block, Block};
+/// let len = with_block!(TensorType::Q4_0, B => Some(B::LEN), else None);
+/// assert_eq!(len, Some(32));
+/// ```
+#[macro_export]
+macro_rules! with_block {
+    ($ty:expr, $B:ident => $known:expr, else $unknown:expr) => {
+        $crate::with_block!(@ $ty, $B, $known, $unknown,
+            [F32 F32] [F16 F16] [Bf16 Bf16] [Q4_0 Q4_0] [Q4_1 Q4_1] [Q5_0 Q5_0] [Q5_1 Q5_1] [Q8_0 Q8_0] [Q6K Q6K])
+    };
+    (@ $ty:expr, $B:ident, $known:expr, $unknown:expr, $([$variant:ident $block:ident])*) => {
+        match $ty {
+            $($crate::TensorType::$variant => {
+                type $B = $crate::$block;
+                $known
+            })*
+            _ => $unknown,
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_and_the_blocks_agree_on_sizes() {
+        let mut known = 0;
+        for ty in TensorType::all() {
+            with_block!(ty, B => {
+                known += 1;
+                assert_eq!((B::TYPE, B::LEN, size_of::<B>()), (ty, ty.block_len(), ty.block_bytes()), "{ty}");
+                assert_eq!(align_of::<B>(), 1, "{ty}");
+            }, else ());
+            assert_eq!(TensorType::try_from(ty.wire()), Ok(ty));
+        }
+        assert_eq!(known, 9);
+    }
+
+    #[test]
+    fn a_file_may_hold_blocks_at_any_offset() {
+        let bytes = [0u8; 2 * 18 + 1];
+        assert_eq!(from_bytes::<Q4_0>(&bytes[1..]).len(), 2);
+    }
+}
