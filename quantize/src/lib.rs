@@ -1,1 +1,16 @@
-//! quantize
+//! Floats to blocks: the encoders, the mixtures of types that a file's name stands for, and a GGUF from one type to
+//! another in a stream.
+
+#![forbid(unsafe_code)]
+
+mod encode;
+mod error;
+mod file_type;
+mod monitor;
+mod stream;
+
+pub use encode::{Encode, encode};
+pub use error::Error;
+pub use file_type::FileType;
+pub use monitor::{Cancelled, Monitor};
+pub use stream::{Options, Summary, quantize};

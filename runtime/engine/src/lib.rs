@@ -1,1 +1,25 @@
-//! engine
+//! The model: configuration, weights, session, tokenizer, chat template, sampler and memory plan.
+
+mod chat_template;
+mod config;
+mod error;
+mod generate;
+mod memory_plan;
+mod model;
+mod perplexity;
+mod sampler;
+mod session;
+mod tokenizer;
+mod weights;
+
+pub use chat_template::{ChatTemplate, Message, Role};
+pub use config::Config;
+pub use error::Error;
+pub use generate::{Generation, StopReason, generate};
+pub use memory_plan::MemoryPlan;
+pub use model::Model;
+pub use perplexity::{Perplexity, perplexity};
+pub use sampler::{Sampler, SamplerOptions};
+pub use session::{Session, SessionOptions};
+pub use tokenizer::{TextDecoder, Tokenizer};
+pub use weights::{Layer, Matrix, Weights};

@@ -1,0 +1,32 @@
+//! Why a model cannot be used.
+
+use std::path::PathBuf;
+
+/// What is wrong, in which file, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file itself.
+    #[error(transparent)]
+    File(#[from] gguf::Error),
+    /// A metadata key.
+    #[error("{}: {source}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        #[source]
+        source: gguf::KeyError,
+    },
+    /// The file is a sound GGUF, but not a model that can run.
+    #[error("{}: {problem}", path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The request cannot be met: context full, an unknown token.
+    #[error("{0}")]
+    Request(String),
+}
