@@ -1,6 +1,11 @@
 //! What a file of a name holds: which type each tensor gets.
+//!
+//! The choices are llama.cpp's, so that a file called `q4_0` has the same types whoever made it: norms, routers and
+//! everything that is no matrix stay F32; the output matrix, whose errors reach the logits undiluted, gets more bits.
 
 use blocks::TensorType;
+use std::fmt;
+use std::str::FromStr;
 
 /// The types that a whole file can be converted to; `general.file_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,25 +21,116 @@ pub enum FileType {
     Q4_0,
 }
 
+/// A row of the table: the type, its name, its number in a file, what its matrices are, what its output matrix is.
+struct Row(FileType, &'static str, u32, TensorType, TensorType);
+
+/// In the order of the variants. The numbers are llama.cpp's `LLAMA_FTYPE_*`.
+const TABLE: [Row; 8] = {
+    use TensorType as T;
+    [
+        Row(FileType::F32, "f32", 0, T::F32, T::F32),
+        Row(FileType::F16, "f16", 1, T::F16, T::F16),
+        Row(FileType::Bf16, "bf16", 32, T::Bf16, T::Bf16),
+        Row(FileType::Q8_0, "q8_0", 7, T::Q8_0, T::Q8_0),
+        Row(FileType::Q5_1, "q5_1", 9, T::Q5_1, T::Q6K),
+        Row(FileType::Q5_0, "q5_0", 8, T::Q5_0, T::Q6K),
+        Row(FileType::Q4_1, "q4_1", 3, T::Q4_1, T::Q6K),
+        Row(FileType::Q4_0, "q4_0", 2, T::Q4_0, T::Q6K),
+    ]
+};
+
 impl FileType {
     /// All of them, the largest first.
     pub fn all() -> impl ExactSizeIterator<Item = Self> {
-        [].into_iter()
+        TABLE.iter().map(|row| row.0)
+    }
+
+    fn row(self) -> &'static Row {
+        &TABLE[self as usize]
     }
 
     /// As the command line spells it: `q4_0`.
     pub fn name(self) -> &'static str {
-        todo!()
+        self.row().1
+    }
+
+    /// The type of this name, in any case.
+    pub fn from_name(name: &str) -> Result<Self, UnknownFileType> {
+        let row = TABLE.iter().find(|row| row.1.eq_ignore_ascii_case(name));
+        row.map(|row| row.0).ok_or_else(|| UnknownFileType(name.to_owned()))
     }
 
     /// The number under `general.file_type` (llama.cpp's `LLAMA_FTYPE_*`).
     pub fn wire(self) -> u32 {
-        todo!()
+        self.row().2
     }
 
     /// The type that a tensor gets. `tied`: the model has no `output.weight`, `token_embd.weight` serves as both.
     /// 1-D tensors stay F32. In Q4_0…Q5_1 files the output matrix is Q6_K, where its rows are multiples of 256, else Q8_0.
-    pub fn tensor_type(self, _name: &str, _shape: &[u64], _tied: bool) -> TensorType {
-        todo!()
+    /// Rows that are no whole number of blocks make a tensor F16: [`fallback_note`](Self::fallback_note) tells.
+    pub fn tensor_type(self, name: &str, shape: &[u64], tied: bool) -> TensorType {
+        let wanted = self.wanted_type(name, shape, tied);
+        let fits = |ty: &TensorType| shape.first().is_some_and(|&n_cols| ty.row_bytes(n_cols).is_some());
+        let stand_in = if wanted == TensorType::Q6K { TensorType::Q8_0 } else { TensorType::F16 };
+        [wanted, stand_in].into_iter().find(fits).unwrap_or(TensorType::F16)
+    }
+
+    /// What a tensor would get if its rows were of any length.
+    fn wanted_type(self, name: &str, shape: &[u64], tied: bool) -> TensorType {
+        let &Row(_, _, _, matrices, output) = self.row();
+        if !is_quantizable(name, shape) {
+            TensorType::F32
+        } else if name == if tied { "token_embd.weight" } else { "output.weight" } {
+            output
+        } else {
+            matrices
+        }
+    }
+
+    /// A sentence for the user where a tensor gets another type than the file's name promises, because its rows are
+    /// no whole number of blocks.
+    pub fn fallback_note(self, name: &str, shape: &[u64], tied: bool) -> Option<String> {
+        let (wanted, got) = (self.wanted_type(name, shape, tied), self.tensor_type(name, shape, tied));
+        (wanted != got).then(|| {
+            let (n_cols, len) = (shape.first().copied().unwrap_or(0), wanted.block_len());
+            format!("`{name}` becomes {got}: its rows of {n_cols} weights are no whole number of {wanted}'s blocks of {len}")
+        })
     }
 }
+
+/// Whether a tensor is a matrix of the kind that a file's type is about. Norms and other vectors are not; nor are the
+/// routers of experts and the rotary factors, which are small and whose errors are not averaged away.
+fn is_quantizable(name: &str, shape: &[u64]) -> bool {
+    const LEFT_ALONE: [&str; 3] = ["_norm.weight", "ffn_gate_inp.weight", "rope_freqs.weight"];
+    shape.len() > 1 && name.ends_with(".weight") && !LEFT_ALONE.iter().any(|end| name.ends_with(end))
+}
+
+impl fmt::Display for FileType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for FileType {
+    type Err = UnknownFileType;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFileType> {
+        Self::from_name(name)
+    }
+}
+
+/// A name that is none of the types'.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownFileType(
+    /// The name.
+    pub String,
+);
+
+impl fmt::Display for UnknownFileType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = FileType::all().map(FileType::name).collect();
+        write!(f, "there is no file type `{}`; there are {}", self.0, names.join(", "))
+    }
+}
+
+impl std::error::Error for UnknownFileType {}

@@ -11,6 +11,6 @@ mod stream;
 
 pub use encode::{Encode, encode};
 pub use error::Error;
-pub use file_type::FileType;
+pub use file_type::{FileType, UnknownFileType};
 pub use monitor::{Cancelled, Monitor};
 pub use stream::{Options, Summary, quantize};

@@ -1,0 +1,39 @@
+//! What the encoders lose and how fast they are, on this machine and on one core:
+//! `cargo run --release -p llamita-quantize --example encode_rate`.
+
+use blocks::{Block, TensorType, with_block};
+use std::time::Instant;
+
+/// 4 MiB of floats: more than the cache of a core, less than a tensor.
+const N_WEIGHTS: usize = 1 << 20;
+
+fn main() {
+    let weights = gaussian(N_WEIGHTS);
+    let power = weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>();
+    println!("type    Mweights/s   RMSE / RMS");
+    for ty in TensorType::all() {
+        with_block!(ty, B => {
+            let mut out = vec![0u8; N_WEIGHTS / B::LEN * size_of::<B>()];
+            let rate = (0..5).map(|_| {
+                let start = Instant::now();
+                llamita_quantize::encode(ty, &weights, &mut out);
+                N_WEIGHTS as f64 / start.elapsed().as_secs_f64() / 1e6
+            });
+            let rate = rate.fold(0.0, f64::max);
+            let mut decoded = vec![0.0; N_WEIGHTS];
+            blocks::decode::<B>(blocks::from_bytes(&out), &mut decoded);
+            let error = weights.iter().zip(&decoded).map(|(&a, &b)| f64::from(a - b).powi(2)).sum::<f64>();
+            println!("{:6}  {rate:10.0}   {:.6}", ty.name(), (error / power).sqrt());
+        }, else ());
+    }
+}
+
+/// Normally distributed, by Box and Muller, from a fixed seed.
+fn gaussian(n: usize) -> Vec<f32> {
+    let mut state = 1u64;
+    let mut uniform = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        ((state >> 40) as f64 + 0.5) / (1u64 << 24) as f64
+    };
+    (0..n).map(|_| ((-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos() * 0.02) as f32).collect()
+}
