@@ -30,3 +30,13 @@ pub enum Error {
     #[error("{0}")]
     Request(String),
 }
+
+impl Error {
+    pub(crate) fn model(file: &gguf::File, problem: impl Into<String>) -> Self {
+        Self::Model { path: file.path().to_owned(), problem: problem.into() }
+    }
+
+    pub(crate) fn key(file: &gguf::File, source: gguf::KeyError) -> Self {
+        Self::Key { path: file.path().to_owned(), source }
+    }
+}

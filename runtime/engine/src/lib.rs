@@ -1,9 +1,14 @@
 //! The model: configuration, weights, session, tokenizer, chat template, sampler and memory plan.
 
+#![forbid(unsafe_code)]
+
 mod chat_template;
 mod config;
 mod error;
+mod forward;
 mod generate;
+mod kv_cache;
+mod machine;
 mod memory_plan;
 mod model;
 mod perplexity;
@@ -22,4 +27,4 @@ pub use perplexity::{Perplexity, perplexity};
 pub use sampler::{Sampler, SamplerOptions};
 pub use session::{Session, SessionOptions};
 pub use tokenizer::{TextDecoder, Tokenizer};
-pub use weights::{Layer, Matrix, Weights};
+pub use weights::{Layer, Matrix, Norm, Weights};

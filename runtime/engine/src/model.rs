@@ -1,30 +1,79 @@
 //! A model: a mapped file, its shape, its weights, its tokenizer.
 
-use crate::{Config, Error, Tokenizer};
+use crate::weights::Norm;
+use crate::{Config, Error, Matrix, Tokenizer, Weights};
+use kernels::Rows;
+use std::ops::Range;
 use std::path::Path;
 
 /// A model that can run. Opening it reads the header only.
 #[derive(Debug)]
-pub struct Model {}
+pub struct Model {
+    file: gguf::File,
+    config: Config,
+    weights: Weights,
+    tokenizer: Tokenizer,
+}
 
 impl Model {
     /// Maps the file and checks that all tensors are there, with the right shapes and types that have kernels.
-    pub fn open(_path: impl AsRef<Path>) -> Result<Self, Error> {
-        todo!()
+    ///
+    /// # Errors
+    /// If the file is no GGUF, or not a `llama` model that can run: then the sentence says what to do.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let file = gguf::File::open(path)?;
+        let config = Config::from_gguf(&file)?;
+        let weights = Weights::from_gguf(&file, &config)?;
+        let tokenizer = Tokenizer::from_gguf(&file)?;
+        let (n_tokens, n_vocab) = (tokenizer.n_tokens(), config.n_vocab);
+        if n_tokens != n_vocab {
+            return Err(Error::model(
+                &file,
+                format!(
+                    "the tokenizer has {n_tokens} tokens, but `token_embd.weight` has {n_vocab} rows: the file was put together wrongly"
+                ),
+            ));
+        }
+        Ok(Self { file, config, weights, tokenizer })
     }
 
     /// The file.
     pub fn file(&self) -> &gguf::File {
-        todo!()
+        &self.file
     }
 
     /// The shape.
     pub fn config(&self) -> &Config {
-        todo!()
+        &self.config
+    }
+
+    /// The weights' places.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
     }
 
     /// The tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
-        todo!()
+        &self.tokenizer
+    }
+
+    /// Rows of a matrix: the one way from a weight's place to its bytes.
+    ///
+    /// # Panics
+    /// If the matrix is not of this model, or has no such rows.
+    pub fn rows(&self, matrix: &Matrix, rows: Range<usize>) -> Rows<'_> {
+        let bytes = self.file.bytes(&self.file.tensors()[matrix.tensor]);
+        let row_bytes = bytes.len() / matrix.n_rows;
+        Rows {
+            ty: matrix.ty,
+            n_cols: matrix.n_cols,
+            bytes: &bytes[rows.start * row_bytes..rows.end * row_bytes],
+        }
+    }
+
+    /// A norm's weights.
+    pub(crate) fn norm(&self, norm: Norm) -> &[f32] {
+        // Cannot fail: the offset was checked to be a multiple of 4, and a map starts at a page.
+        bytemuck::cast_slice(self.file.bytes(&self.file.tensors()[norm.tensor]))
     }
 }

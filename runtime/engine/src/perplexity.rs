@@ -1,7 +1,13 @@
-//! Perplexity as llama.cpp measures it.
+//! Perplexity as llama.cpp measures it, so that figures compare.
 
 use crate::{Error, Session};
 use std::ops::ControlFlow;
+
+/// With fewer windows an error estimate means nothing, and llama.cpp refuses as well.
+const MIN_WINDOWS: usize = 2;
+
+/// The shortest window in which the second half predicts a token.
+const MIN_CONTEXT: usize = 4;
 
 /// How well a model predicts a text.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -16,13 +22,111 @@ pub struct Perplexity {
     pub n_windows: usize,
 }
 
-/// Windows of `context` tokens; BOS replaces each window's first token; positions n/2 … n−2 predict; the tail is
-/// dropped. `each(windows done, windows in all, so far)` may stop it.
+/// Windows of `context` tokens over `tokens`, which were encoded with BOS first where the model wants one. Where it
+/// does, BOS replaces each window's first token; positions n/2 … n−2 predict the tokens after them; the tail is
+/// dropped. `each(windows done, windows in all, so far)` may stop it. The session is emptied before each window.
+///
+/// # Errors
+/// If the windows are too short or longer than the session's context, or the text is shorter than two of them.
 pub fn perplexity(
-    _session: &mut Session<'_>,
-    _tokens: &[u32],
-    _context: usize,
-    _each: impl FnMut(usize, usize, Perplexity) -> ControlFlow<()>,
+    session: &mut Session<'_>,
+    tokens: &[u32],
+    context: usize,
+    mut each: impl FnMut(usize, usize, Perplexity) -> ControlFlow<()>,
 ) -> Result<Perplexity, Error> {
-    todo!()
+    if !(MIN_CONTEXT..=session.context()).contains(&context) {
+        return Err(Error::Request(format!(
+            "windows of {context} tokens: they must have at least {MIN_CONTEXT} and fit the session's context of {}",
+            session.context()
+        )));
+    }
+    let n_windows = tokens.len() / context;
+    if n_windows < MIN_WINDOWS {
+        return Err(Error::Request(format!(
+            "the text has {} tokens, but perplexity over windows of {context} needs at least {}: \
+             take a longer text or shorter windows (--context)",
+            tokens.len(),
+            MIN_WINDOWS * context
+        )));
+    }
+    let bos = session.model().tokenizer().with_bos(Vec::new()).first().copied();
+    let mut sum = Sum::default();
+    let mut window = Vec::with_capacity(context);
+    for (done, text) in tokens.chunks_exact(context).enumerate() {
+        window.clear();
+        window.extend_from_slice(text);
+        if let Some(bos) = bos {
+            window[0] = bos;
+        }
+        session.truncate(0);
+        let predicts = |index: usize| (context / 2..context - 1).contains(&index);
+        session
+            .feed_each(&window, predicts, |index, logits| sum.add(-log_softmax(logits, text[index + 1])))?;
+        if each(done + 1, n_windows, sum.perplexity(done + 1)).is_break() {
+            return Ok(sum.perplexity(done + 1));
+        }
+    }
+    Ok(sum.perplexity(n_windows))
+}
+
+/// Log-probability of a token.
+fn log_softmax(logits: &[f32], token: u32) -> f64 {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&x| f64::from(x - max).exp()).sum();
+    f64::from(logits[token as usize] - max) - sum.ln()
+}
+
+/// Negative log-likelihoods, summed with their squares.
+#[derive(Default)]
+struct Sum {
+    n: usize,
+    nll: f64,
+    nll_squared: f64,
+}
+
+impl Sum {
+    fn add(&mut self, nll: f64) {
+        self.n += 1;
+        self.nll += nll;
+        self.nll_squared += nll * nll;
+    }
+
+    /// exp of the mean, and to first order exp's error: that of the mean times exp.
+    fn perplexity(&self, n_windows: usize) -> Perplexity {
+        let n = self.n as f64;
+        let mean = self.nll / n;
+        let variance_of_mean = (self.nll_squared / n - mean * mean).max(0.0) / (n - 1.0).max(1.0);
+        let perplexity = mean.exp();
+        Perplexity { perplexity, error: variance_of_mean.sqrt() * perplexity, n_tokens: self.n, n_windows }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_softmax_is_exact_where_it_can_be() {
+        for (logits, token, expected) in [
+            (&[0.0f32, 0.0, 0.0, 0.0][..], 2, -(4f64.ln())),
+            (&[1e30, 0.0], 0, 0.0),
+            (&[1000.0, 1000.0 - 2.0], 1, -2.0 - (1.0 + (-2f64).exp()).ln()),
+        ] {
+            assert!((log_softmax(logits, token) - expected).abs() < 1e-12, "{logits:?}");
+        }
+    }
+
+    #[test]
+    fn the_error_is_that_of_the_mean() {
+        let mut sum = Sum::default();
+        [1.0, 2.0, 3.0, 6.0].into_iter().for_each(|nll| sum.add(nll));
+        let p = sum.perplexity(1);
+        // Mean 3, squared deviations 4 + 1 + 0 + 9, over 4 · 3.
+        let e3 = 3f64.exp();
+        assert!(
+            (p.perplexity - e3).abs() < 1e-12 && (p.error - (14.0f64 / 12.0).sqrt() * e3).abs() < 1e-9,
+            "{p:?}"
+        );
+        assert_eq!((p.n_tokens, p.n_windows), (4, 1));
+    }
 }

@@ -1,8 +1,17 @@
 //! A conversation with a model: its cache, its scratch, its threads.
 
-use crate::{Error, Model};
+use crate::forward::{Forward, logits_rows};
+use crate::kv_cache::KvCache;
+use crate::{Error, MemoryPlan, Model, machine};
 use blocks::TensorType;
-use kernels::Isa;
+use kernels::{Isa, Team};
+
+/// A pass reads every weight once for all its tokens: beyond some hundreds arithmetic is all that is left, and
+/// longer passes only take more scratch.
+const MAX_BATCH: usize = 4096;
+
+/// More threads than any machine has cores.
+const MAX_THREADS: usize = 1024;
 
 /// How a session is made.
 #[derive(Clone, Debug)]
@@ -11,7 +20,7 @@ pub struct SessionOptions {
     pub context: usize,
     /// Type of the KV cache: F16 or F32.
     pub cache_type: TensorType,
-    /// Tokens of a pass in prefill at most.
+    /// Tokens of a pass in prefill at most. Results do not depend on it.
     pub batch: usize,
     /// Threads; 0: the physical cores that this process may use.
     pub threads: usize,
@@ -25,16 +34,55 @@ impl Default for SessionOptions {
     }
 }
 
+impl SessionOptions {
+    /// Tokens that the cache will hold.
+    pub(crate) fn context_for(&self, model: &Model) -> usize {
+        if self.context == 0 { model.config().context_length } else { self.context }
+    }
+
+    /// Tokens of a pass at most.
+    pub(crate) fn batch_for(&self, model: &Model) -> usize {
+        self.batch.clamp(1, MAX_BATCH).min(self.context_for(model))
+    }
+}
+
 /// A model at work. After it is made, feeding a token allocates nothing.
 #[derive(Debug)]
 pub struct Session<'m> {
     model: &'m Model,
+    team: Team,
+    cache: KvCache,
+    forward: Forward,
+    position: usize,
+    context: usize,
+    batch: usize,
+    /// Places in the current pass whose logits are wanted next.
+    places: Vec<usize>,
+    plan: MemoryPlan,
 }
 
 impl<'m> Session<'m> {
     /// Reserves the cache's address space and allocates the scratch.
-    pub fn new(_model: &'m Model, _options: &SessionOptions) -> Result<Self, Error> {
-        todo!()
+    ///
+    /// # Errors
+    /// If the cache or the scratch cannot be had, or the system gives no threads. Memory that is merely scarce is no
+    /// error: see [`MemoryPlan::fits`].
+    pub fn new(model: &'m Model, options: &SessionOptions) -> Result<Self, Error> {
+        let (context, batch) = (options.context_for(model), options.batch_for(model));
+        let n_threads = if options.threads == 0 { machine::n_cores() } else { options.threads };
+        if n_threads > MAX_THREADS {
+            return Err(Error::Request(format!(
+                "{n_threads} threads are too many: {MAX_THREADS} at most (--threads)"
+            )));
+        }
+        let plan = MemoryPlan::new(model, options);
+        let cache = KvCache::new(model.config(), context, options.cache_type)?;
+        let forward = Forward::new(model, batch)?;
+        let team = Team::new(n_threads, options.isa).map_err(|why| {
+            Error::Request(format!("cannot start {n_threads} threads: {why}. Fewer (--threads) may do"))
+        })?;
+        let places = Vec::with_capacity(logits_rows(model.config(), batch));
+        Ok(Self { model, team, cache, forward, position: 0, context, batch, places, plan })
     }
 
     /// The model.
@@ -44,39 +92,96 @@ impl<'m> Session<'m> {
 
     /// Tokens in the cache.
     pub fn position(&self) -> usize {
-        todo!()
+        self.position
     }
 
     /// Tokens that the cache can hold.
     pub fn context(&self) -> usize {
-        todo!()
+        self.context
+    }
+
+    /// Tokens of a pass at most.
+    pub fn batch(&self) -> usize {
+        self.batch
     }
 
     /// Threads that work.
     pub fn n_threads(&self) -> usize {
-        todo!()
+        self.team.n_threads()
+    }
+
+    /// The instruction set that they use.
+    pub fn isa(&self) -> Isa {
+        self.team.isa()
+    }
+
+    /// What was planned before anything was allocated.
+    pub fn memory_plan(&self) -> &MemoryPlan {
+        &self.plan
     }
 
     /// Appends tokens (in passes of at most `batch`) and returns the logits after the last one.
     ///
     /// # Errors
-    /// If they do not fit the context, or a token is not in the vocabulary; then nothing was appended.
-    pub fn feed(&mut self, _tokens: &[u32]) -> Result<&[f32], Error> {
-        todo!()
+    /// If there are none, they do not fit the context, or a token is not in the vocabulary; then nothing was appended.
+    pub fn feed(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
+        let Some(last) = tokens.len().checked_sub(1) else {
+            return Err(Error::Request("there is no token to feed: the prompt is empty".to_owned()));
+        };
+        self.feed_each(tokens, |index| index == last, |_, _| ())?;
+        Ok(&self.forward.last_logits()[..self.model.config().n_vocab])
     }
 
-    /// Appends tokens and calls `each(index, logits)` for those of them for which `wanted(index)` holds.
+    /// Appends tokens and calls `each(index, logits)`, in order, for those of them for which `wanted(index)` holds.
+    ///
+    /// # Errors
+    /// As of [`feed`](Self::feed), but no tokens at all are fine.
     pub fn feed_each(
         &mut self,
-        _tokens: &[u32],
-        _wanted: impl Fn(usize) -> bool,
-        _each: impl FnMut(usize, &[f32]),
+        tokens: &[u32],
+        wanted: impl Fn(usize) -> bool,
+        mut each: impl FnMut(usize, &[f32]),
     ) -> Result<(), Error> {
-        todo!()
+        self.check(tokens)?;
+        let n_vocab = self.model.config().n_vocab;
+        let mut done = 0;
+        for tokens in tokens.chunks(self.batch) {
+            self.forward.pass(self.model, &self.team, &mut self.cache, tokens, self.position);
+            self.position += tokens.len();
+            let mut wanted = (0..tokens.len()).filter(|place| wanted(done + place)).peekable();
+            while wanted.peek().is_some() {
+                self.places.clear();
+                let n = self.places.capacity();
+                self.places.extend(wanted.by_ref().take(n));
+                let logits = self.forward.logits(self.model, &self.team, &self.places);
+                for (place, logits) in self.places.iter().zip(logits.chunks_exact(n_vocab)) {
+                    each(done + place, logits);
+                }
+            }
+            done += tokens.len();
+        }
+        Ok(())
     }
 
-    /// Forgets all but the first `n` tokens.
-    pub fn truncate(&mut self, _n: usize) {
-        todo!()
+    fn check(&self, tokens: &[u32]) -> Result<(), Error> {
+        let n_vocab = self.model.config().n_vocab;
+        if let Some(token) = tokens.iter().find(|&&token| token as usize >= n_vocab) {
+            return Err(Error::Request(format!("token {token} is not in the vocabulary: it has {n_vocab}")));
+        }
+        let room = self.context - self.position;
+        if tokens.len() > room {
+            return Err(Error::Request(format!(
+                "{} more tokens do not fit: {} of the context's {} are taken. A larger context (--context) holds more",
+                tokens.len(),
+                self.position,
+                self.context
+            )));
+        }
+        Ok(())
+    }
+
+    /// Forgets all but the first `n` tokens; does nothing if there are no more.
+    pub fn truncate(&mut self, n: usize) {
+        self.position = self.position.min(n);
     }
 }

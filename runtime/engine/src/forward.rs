@@ -1,0 +1,200 @@
+//! One pass through the model: tokens in, the residual stream out; then logits for those tokens that someone wants.
+//!
+//! Every operation is a serial step here that the team's threads share inside. All buffers are made once, for a full
+//! pass; a shorter pass uses their beginnings, and pages that no pass has reached cost nothing.
+
+use crate::kv_cache::KvCache;
+use crate::{Config, Error, Matrix, Model};
+use blocks::TensorType;
+use kernels::{Activations, Attention, Product, RopeTable, Team};
+
+/// Logits of several tokens at once read the output matrix once, which is the largest there is. Beyond some tokens
+/// that gains nothing more, and a large vocabulary makes each dear: 32 rows of 32 000 are 4 MB.
+const MAX_LOGITS_ROWS: usize = 32;
+const MAX_LOGITS_BYTES: usize = 16 << 20;
+
+/// The buffers of a pass.
+#[derive(Debug)]
+pub(crate) struct Forward {
+    x: Box<[f32]>,        // [batch][dim], the residual stream
+    y: Box<[f32]>,        // [batch][dim], x normed, and what a half of a layer adds to x
+    q: Box<[f32]>,        // [batch][n_heads][head_dim]
+    k: Box<[f32]>,        // [batch][n_kv_heads][head_dim]
+    v: Box<[f32]>,        // [batch][n_kv_heads][head_dim]
+    attended: Box<[f32]>, // [batch][n_heads][head_dim]
+    gate: Box<[f32]>,     // [batch][ffn_dim]
+    up: Box<[f32]>,       // [batch][ffn_dim]
+    logits: Box<[f32]>,   // [logits_rows][n_vocab]
+    packed: Activations,  // what a product reads, as its weights want it
+    rope: RopeTable,      // [batch][rope_dim / 2]
+}
+
+impl Forward {
+    /// Room for passes of up to `batch` tokens.
+    pub(crate) fn new(model: &Model, batch: usize) -> Result<Self, Error> {
+        let config = model.config();
+        let [x, y, q, k, v, attended, gate, up, logits] = buffers(config, batch);
+        Ok(Self {
+            x: zeroed(x)?,
+            y: zeroed(y)?,
+            q: zeroed(q)?,
+            k: zeroed(k)?,
+            v: zeroed(v)?,
+            attended: zeroed(attended)?,
+            gate: zeroed(gate)?,
+            up: zeroed(up)?,
+            logits: zeroed(logits)?,
+            packed: Activations::new(batch, max_cols(config), &types(model)),
+            rope: RopeTable::new(config.rope_dim, config.rope_base, config.rope_scale, batch),
+        })
+    }
+
+    /// Bytes that [`new`](Self::new) would allocate.
+    pub(crate) fn n_bytes(model: &Model, batch: usize) -> u64 {
+        let config = model.config();
+        let floats = buffers(config, batch).into_iter().chain([batch.saturating_mul(config.rope_dim)]);
+        let float_bytes = floats.map(|n| n as u64 * size_of::<f32>() as u64).fold(0, u64::saturating_add);
+        float_bytes.saturating_add(Activations::n_bytes(batch, max_cols(config), &types(model)) as u64)
+    }
+
+    /// Sends tokens at positions from `first` through all layers. Their keys and values are in the cache afterwards,
+    /// and what is left of them in the residual stream waits for [`logits`](Self::logits).
+    pub(crate) fn pass(
+        &mut self,
+        model: &Model,
+        team: &Team,
+        cache: &mut KvCache,
+        tokens: &[u32],
+        first: usize,
+    ) {
+        let config = model.config();
+        let Config { dim, ffn_dim, n_heads, n_kv_heads, head_dim, norm_eps, .. } = *config;
+        let (n, q_dim, kv_dim) = (tokens.len(), config.q_dim(), config.kv_dim());
+        let Self { packed, rope, .. } = self;
+        let x = &mut self.x[..n * dim];
+        let y = &mut self.y[..n * dim];
+        let q = &mut self.q[..n * q_dim];
+        let k = &mut self.k[..n * kv_dim];
+        let v = &mut self.v[..n * kv_dim];
+        let attended = &mut self.attended[..n * q_dim];
+        let gate = &mut self.gate[..n * ffn_dim];
+        let up = &mut self.up[..n * ffn_dim];
+
+        let weights = model.weights();
+        for (&token, x) in tokens.iter().zip(x.chunks_exact_mut(dim)) {
+            let row = token as usize;
+            model.rows(&weights.token_embd, row..row + 1).decode(0, x);
+        }
+        rope.fill(first, n);
+        for (l, layer) in weights.layers.iter().enumerate() {
+            kernels::rms_norm(team, x, model.norm(layer.attn_norm), norm_eps, y);
+            multiply(model, team, packed, y, [(&layer.attn_q, q), (&layer.attn_k, k), (&layer.attn_v, v)]);
+            kernels::rope(team, q, n_heads, head_dim, rope);
+            kernels::rope(team, k, n_kv_heads, head_dim, rope);
+            cache.store(team, l, first, k, v);
+            kernels::attention(
+                team,
+                Attention {
+                    q,
+                    k: cache.keys(l),
+                    v: cache.values(l),
+                    cache_type: cache.ty(),
+                    stride_bytes: cache.stride_bytes(),
+                    n_heads,
+                    n_kv_heads,
+                    head_dim,
+                    first,
+                    out: attended,
+                },
+            );
+            multiply(model, team, packed, attended, [(&layer.attn_output, y)]);
+            kernels::add(team, x, y);
+
+            kernels::rms_norm(team, x, model.norm(layer.ffn_norm), norm_eps, y);
+            multiply(model, team, packed, y, [(&layer.ffn_gate, gate), (&layer.ffn_up, up)]);
+            kernels::silu_mul(team, gate, up);
+            multiply(model, team, packed, gate, [(&layer.ffn_down, y)]);
+            kernels::add(team, x, y);
+        }
+    }
+
+    /// Logits after some tokens of the last pass, by their places in it: `n_vocab` numbers for each.
+    ///
+    /// # Panics
+    /// If there are more than [`logits_rows`], or a place is not in the pass.
+    pub(crate) fn logits(&mut self, model: &Model, team: &Team, places: &[usize]) -> &[f32] {
+        let Config { dim, n_vocab, norm_eps, .. } = *model.config();
+        let weights = model.weights();
+        let y = &mut self.y[..places.len() * dim];
+        let logits = &mut self.logits[..places.len() * n_vocab];
+        for (&place, y) in places.iter().zip(y.chunks_exact_mut(dim)) {
+            kernels::rms_norm(
+                team,
+                &self.x[place * dim..][..dim],
+                model.norm(weights.output_norm),
+                norm_eps,
+                y,
+            );
+        }
+        multiply(model, team, &mut self.packed, y, [(&weights.output, logits)]);
+        logits
+    }
+
+    /// The logits that were computed last, from the first.
+    pub(crate) fn last_logits(&self) -> &[f32] {
+        &self.logits
+    }
+}
+
+/// Multiplies matrices with the same activations, rows of `x`: packs these once, and takes the weights through
+/// [`Model::rows`]. Weights that come block by block would be a loop here.
+fn multiply<const N: usize>(
+    model: &Model,
+    team: &Team,
+    packed: &mut Activations,
+    x: &[f32],
+    products: [(&Matrix, &mut [f32]); N],
+) {
+    packed.pack(team, x, products[0].0.n_cols, &products.each_ref().map(|(matrix, _)| matrix.ty));
+    let mut products = products.map(|(matrix, out)| {
+        let stride = matrix.n_rows;
+        Product { weights: model.rows(matrix, 0..matrix.n_rows), out, stride, first: 0 }
+    });
+    kernels::matmul(team, packed, &mut products);
+}
+
+/// Tokens whose logits are computed at once.
+pub(crate) fn logits_rows(config: &Config, batch: usize) -> usize {
+    let affordable = MAX_LOGITS_BYTES / size_of::<f32>() / config.n_vocab;
+    affordable.clamp(1, MAX_LOGITS_ROWS).min(batch)
+}
+
+/// Floats of each buffer, in the order of [`Forward`]'s fields.
+fn buffers(config: &Config, batch: usize) -> [usize; 9] {
+    let Config { dim, ffn_dim, n_vocab, .. } = *config;
+    let (q_dim, kv_dim) = (config.q_dim(), config.kv_dim());
+    let [x, y, q, k, v, attended, gate, up] =
+        [dim, dim, q_dim, kv_dim, kv_dim, q_dim, ffn_dim, ffn_dim].map(|n| n.saturating_mul(batch));
+    [x, y, q, k, v, attended, gate, up, n_vocab.saturating_mul(logits_rows(config, batch))]
+}
+
+/// The longest row that a product reads.
+fn max_cols(config: &Config) -> usize {
+    config.dim.max(config.ffn_dim).max(config.q_dim())
+}
+
+/// The types that occur.
+fn types(model: &Model) -> Vec<TensorType> {
+    let mut types: Vec<TensorType> = model.weights().matrices().map(|matrix| matrix.ty).collect();
+    types.sort_unstable();
+    types.dedup();
+    types
+}
+
+/// Zeros whose pages the system gives when they are written.
+fn zeroed(n_floats: usize) -> Result<Box<[f32]>, Error> {
+    bytemuck::allocation::try_zeroed_slice_box(n_floats).map_err(|()| {
+        let mib = n_floats.saturating_mul(size_of::<f32>()).div_ceil(1 << 20);
+        Error::Request(format!("cannot allocate {mib} MiB of scratch: shorter passes (--batch) need less"))
+    })
+}
