@@ -1,7 +1,10 @@
 //! A mapped file and what its header says.
 
+use crate::header::{self, Header};
 use crate::{Error, Metadata};
 use blocks::TensorType;
+use memmap2::Mmap;
+use rustix::fs::{Mode, OFlags};
 use std::path::{Path, PathBuf};
 
 /// What a header says of a tensor. All of it has been checked against the file: type known, whole blocks, inside
@@ -41,14 +44,33 @@ impl TensorInfo {
 #[derive(Debug)]
 pub struct File {
     path: PathBuf,
-    metadata: Metadata,
-    tensors: Vec<TensorInfo>,
+    map: Mmap,
+    header: Header,
 }
 
 impl File {
     /// Maps and checks a file. Nothing of a tensor's data is read.
-    pub fn open(_path: impl AsRef<Path>) -> Result<Self, Error> {
-        todo!()
+    ///
+    /// The file must keep its bytes while it is open: a program that shortens it ends this one (SIGBUS). Replacing it,
+    /// as [`Output`](crate::Output) does, is harmless: the map holds the old one.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let failed = |source| Error::io(path, "cannot be opened")(source);
+        // NONBLOCK: opening a pipe must not wait for its writer.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+        let file = std::fs::File::from(file);
+        let kind = file.metadata().map_err(failed)?.file_type();
+        if !kind.is_file() {
+            let what = if kind.is_dir() { "a directory" } else { "a device, pipe or socket" };
+            return Err(Error::NotAFile { path: path.to_owned(), what });
+        }
+        // SAFETY: the map is only read, and never as anything but bytes, for which every value is valid. That no one
+        // shortens or rewrites the file meanwhile is what this function's doc asks of its user; what is kept of the
+        // header was copied before it was checked.
+        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path, "cannot be mapped into memory"))?;
+        let header = header::parse(&map).map_err(|found| Error::malformed(path, found))?;
+        Ok(Self { path: path.to_owned(), map, header })
     }
 
     /// Where it is.
@@ -58,36 +80,37 @@ impl File {
 
     /// Keys and values.
     pub fn metadata(&self) -> &Metadata {
-        &self.metadata
+        &self.header.metadata
     }
 
-    /// All tensors, in file order.
+    /// All tensors, in the order of the header. A vocabulary-only file has none.
     pub fn tensors(&self) -> &[TensorInfo] {
-        &self.tensors
+        &self.header.tensors
     }
 
     /// The tensor of this name.
-    pub fn tensor(&self, _name: &str) -> Option<&TensorInfo> {
-        todo!()
+    pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
+        self.header.by_name.get(name).map(|&index| &self.header.tensors[index as usize])
     }
 
     /// A tensor's bytes where they lie in the map. `tensor` must be one of this file's.
-    pub fn bytes(&self, _tensor: &TensorInfo) -> &[u8] {
-        todo!()
+    pub fn bytes(&self, tensor: &TensorInfo) -> &[u8] {
+        // Both fit: they were checked against the length of the map.
+        &self.map[tensor.offset as usize..][..tensor.n_bytes as usize]
     }
 
     /// GGUF version of the file: 2 or 3.
     pub fn version(&self) -> u32 {
-        todo!()
+        self.header.version
     }
 
     /// `general.alignment`, default 32.
     pub fn alignment(&self) -> u64 {
-        todo!()
+        self.header.alignment
     }
 
     /// Bytes of the whole file.
     pub fn n_bytes(&self) -> u64 {
-        todo!()
+        self.map.len() as u64
     }
 }
