@@ -50,7 +50,12 @@ pub fn encode(ty: TensorType, weights: &[f32], out: &mut [u8]) {
 /// If the lengths do not agree.
 fn each_block<B: Block, const LEN: usize>(weights: &[f32], out: &mut [B], encode: impl Fn(&[f32; LEN]) -> B) {
     let (blocks, rest) = weights.as_chunks::<LEN>();
-    assert!(rest.is_empty() && blocks.len() == out.len(), "{} weights for {} blocks", weights.len(), out.len());
+    assert!(
+        rest.is_empty() && blocks.len() == out.len(),
+        "{} weights for {} blocks",
+        weights.len(),
+        out.len()
+    );
     for (weights, out) in blocks.iter().zip(out) {
         *out = encode(weights);
     }

@@ -1,5 +1,8 @@
 //! What can go wrong while a file is quantized.
 
+use blocks::TensorType;
+use std::path::PathBuf;
+
 /// Why a file was not quantized.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -10,4 +13,83 @@ pub enum Error {
     /// The user stopped it.
     #[error(transparent)]
     Cancelled(#[from] crate::Cancelled),
+    /// Quantizing would read and replace the same file.
+    #[error("{}: is the input too; name another output file", .0.display())]
+    SameFile(PathBuf),
+    /// One file of several.
+    #[error(
+        "{}: is part of a model that is split over {n_files} files; join them first \
+         (llama.cpp's `llama-gguf-split --merge` does)",
+        path.display()
+    )]
+    Split {
+        /// The file.
+        path: PathBuf,
+        /// What its `split.count` says.
+        n_files: u64,
+    },
+    /// A key of the input holds what it cannot.
+    #[error("{}: {source}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Which, and what it holds.
+        #[source]
+        source: gguf::KeyError,
+    },
+    /// The input is quantized already.
+    #[error(
+        "tensor `{tensor}` is {from} already and would lose more as {to}; start from an F16, BF16 or F32 file, \
+         or allow it with --allow-requantize"
+    )]
+    Requantize {
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        from: TensorType,
+        /// The type that it would get.
+        to: TensorType,
+    },
+    /// The input has a type that llamita cannot decode.
+    #[error("tensor `{tensor}` is {ty}, which llamita cannot decode")]
+    NoDecoder {
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        ty: TensorType,
+    },
+    /// The output would have a type that llamita cannot encode.
+    #[error("tensor `{tensor}` would become {ty}, which llamita cannot encode")]
+    NoEncoder {
+        /// The tensor.
+        tensor: String,
+        /// The type that it would get.
+        ty: TensorType,
+    },
+    /// The rows do not fit.
+    #[error(
+        "tensor `{tensor}` has rows of {n_cols} weights: as {ty} they must be multiples of {}, and at most {}",
+        ty.block_len(),
+        crate::MAX_COLS
+    )]
+    RowLength {
+        /// The tensor.
+        tensor: String,
+        /// The type that it would get.
+        ty: TensorType,
+        /// Weights in a row.
+        n_cols: u64,
+    },
+    /// A weight is no number.
+    #[error("tensor `{tensor}`, row {row}, column {col}: the weight is {value}; the model is damaged")]
+    NotFinite {
+        /// The tensor.
+        tensor: String,
+        /// From 0.
+        row: u64,
+        /// From 0.
+        col: usize,
+        /// NaN or infinite.
+        value: f32,
+    },
 }

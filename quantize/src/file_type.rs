@@ -78,13 +78,20 @@ impl FileType {
     /// What a tensor would get if its rows were of any length.
     fn wanted_type(self, name: &str, shape: &[u64], tied: bool) -> TensorType {
         let &Row(_, _, _, matrices, output) = self.row();
-        if !is_quantizable(name, shape) {
+        if !Self::is_quantizable(name, shape) {
             TensorType::F32
         } else if name == if tied { "token_embd.weight" } else { "output.weight" } {
             output
         } else {
             matrices
         }
+    }
+
+    /// Whether a tensor is a matrix of the kind that a file's type is about. Norms and other vectors are not; nor are
+    /// the routers of experts and the rotary factors, which are small and whose errors nothing averages away.
+    pub fn is_quantizable(name: &str, shape: &[u64]) -> bool {
+        const LEFT_ALONE: [&str; 3] = ["_norm.weight", "ffn_gate_inp.weight", "rope_freqs.weight"];
+        shape.len() > 1 && name.ends_with(".weight") && !LEFT_ALONE.iter().any(|end| name.ends_with(end))
     }
 
     /// A sentence for the user where a tensor gets another type than the file's name promises, because its rows are
@@ -96,13 +103,6 @@ impl FileType {
             format!("`{name}` becomes {got}: its rows of {n_cols} weights are no whole number of {wanted}'s blocks of {len}")
         })
     }
-}
-
-/// Whether a tensor is a matrix of the kind that a file's type is about. Norms and other vectors are not; nor are the
-/// routers of experts and the rotary factors, which are small and whose errors are not averaged away.
-fn is_quantizable(name: &str, shape: &[u64]) -> bool {
-    const LEFT_ALONE: [&str; 3] = ["_norm.weight", "ffn_gate_inp.weight", "rope_freqs.weight"];
-    shape.len() > 1 && name.ends_with(".weight") && !LEFT_ALONE.iter().any(|end| name.ends_with(end))
 }
 
 impl fmt::Display for FileType {

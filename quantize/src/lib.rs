@@ -8,9 +8,11 @@ mod error;
 mod file_type;
 mod monitor;
 mod stream;
+mod tensor_stream;
 
 pub use encode::{Encode, encode};
 pub use error::Error;
 pub use file_type::{FileType, UnknownFileType};
 pub use monitor::{Cancelled, Monitor};
 pub use stream::{Options, Summary, quantize};
+pub use tensor_stream::{MAX_COLS, Matrix, TensorStream};

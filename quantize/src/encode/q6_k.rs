@@ -78,7 +78,8 @@ fn pack(q: &[i8; 256], out: &mut Q6K) {
         for i in 0..32 {
             out.low[64 * half + i] = q(0, i) & 15 | q(2, i) << 4;
             out.low[64 * half + 32 + i] = q(1, i) & 15 | q(3, i) << 4;
-            out.high[32 * half + i] = q(0, i) >> 4 | q(1, i) >> 4 << 2 | q(2, i) >> 4 << 4 | q(3, i) >> 4 << 6;
+            out.high[32 * half + i] =
+                q(0, i) >> 4 | q(1, i) >> 4 << 2 | q(2, i) >> 4 << 4 | q(3, i) >> 4 << 6;
         }
     }
 }

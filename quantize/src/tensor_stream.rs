@@ -1,0 +1,166 @@
+//! Tensors to a file, in row blocks: filled, encoded and written at the same time.
+//!
+//! Both who quantizes a file and who converts a checkpoint have tensors in order, can say what any rows are as floats,
+//! and want blocks on the disk. What lies between is here, once. A tensor is cut into *batches* of a few megabytes of
+//! output and a batch into *chunks* of rows. All cores take chunks; a chunk is filled, checked and encoded by one core
+//! while its floats are in that core's cache. While a batch is encoded, the one before it is written. So memory stays
+//! at two batches and a chunk for each core, however large the model is.
+
+use crate::{Encode, Error};
+use blocks::{TensorType, with_block};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Encoded bytes in a batch. Two of them are in memory. Large enough that starting and joining the cores, and the call
+/// that writes, cost nothing.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Floats in a chunk: 256 KiB, which fits the second-level cache of every core that matters, with its output.
+const CHUNK_WEIGHTS: usize = 64 << 10;
+
+/// The longest row, as a bound on memory: 16 MiB of floats for each core. Llama's longest has 53 248 weights.
+pub const MAX_COLS: u64 = 4 << 20;
+
+/// A GGUF whose tensors come as floats.
+#[derive(Debug)]
+pub struct TensorStream {
+    writer: gguf::Writer,
+    /// Encoded, to be written while the next batch is encoded.
+    pending: Vec<u8>,
+    /// The next batch; what is kept is its allocation.
+    next: Vec<u8>,
+}
+
+/// A tensor that [`TensorStream::tensor`] will encode.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    /// Its name, for errors.
+    pub name: &'a str,
+    /// What it becomes.
+    pub ty: TensorType,
+    /// Weights in a row.
+    pub n_cols: u64,
+    /// Rows.
+    pub n_rows: u64,
+}
+
+impl TensorStream {
+    /// Starts with a file whose header is written.
+    pub fn new(writer: gguf::Writer) -> Self {
+        Self { writer, pending: Vec::new(), next: Vec::new() }
+    }
+
+    /// Encodes and writes the next tensor. `fill(rows, floats)` writes the weights of consecutive rows; it is called
+    /// for every row once, from several threads, and in no order that can be relied on. It is also the place to count
+    /// progress and to stop.
+    ///
+    /// # Errors
+    /// What `fill` returns; a weight that is NaN or infinite; rows longer than [`MAX_COLS`] or no whole number of
+    /// blocks; a type that has no encoder; the file's. The stream is of no use after an error: drop it, and nothing is
+    /// left of the file.
+    pub fn tensor<E: From<Error> + Send>(
+        &mut self,
+        matrix: &Matrix<'_>,
+        fill: impl Fn(Range<u64>, &mut [f32]) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
+        with_block!(matrix.ty, B => self.batches::<B, E>(matrix, fill),
+            else Err(Error::NoEncoder { tensor: matrix.name.to_owned(), ty: matrix.ty }.into()))
+    }
+
+    /// Writes bytes of the next tensor as they are.
+    pub fn copy(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.flush()?;
+        Ok(self.writer.write(bytes)?)
+    }
+
+    /// Ends the file: it gets its name.
+    pub fn finish(mut self) -> Result<(), Error> {
+        self.flush()?;
+        Ok(self.writer.finish()?)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.writer.write(&self.pending)?;
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn batches<B: Encode, E: From<Error> + Send>(
+        &mut self,
+        matrix: &Matrix<'_>,
+        fill: impl Fn(Range<u64>, &mut [f32]) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
+        let rows = Rows::new(matrix)?;
+        for start in (0..matrix.n_rows).step_by(rows.per_batch) {
+            let n = rows.per_batch.min((matrix.n_rows - start) as usize);
+            // Not resize alone: what is there already need not be zeroed again.
+            self.next.truncate(n * rows.n_bytes);
+            self.next.resize(n * rows.n_bytes, 0);
+            let Self { writer, pending, next } = self;
+            let (encoded, written) = rayon::join(
+                || encode_batch::<B, E>(matrix, &rows, start, next, &fill),
+                || writer.write(pending).map_err(Error::from),
+            );
+            written?;
+            encoded?;
+            std::mem::swap(&mut self.pending, &mut self.next);
+        }
+        Ok(())
+    }
+}
+
+/// How a tensor is cut.
+struct Rows {
+    n_cols: usize,
+    n_bytes: usize,
+    per_chunk: usize,
+    per_batch: usize,
+}
+
+impl Rows {
+    fn new(matrix: &Matrix<'_>) -> Result<Self, Error> {
+        let &Matrix { name, ty, n_cols, n_rows: _ } = matrix;
+        let n_bytes = ty.row_bytes(n_cols).filter(|_| 0 < n_cols && n_cols <= MAX_COLS);
+        let n_bytes =
+            n_bytes.ok_or_else(|| Error::RowLength { tensor: name.to_owned(), ty, n_cols })? as usize;
+        let n_cols = n_cols as usize;
+        let per_chunk = (CHUNK_WEIGHTS / n_cols).max(1);
+        let per_batch = (BATCH_BYTES / (per_chunk * n_bytes)).max(1) * per_chunk;
+        Ok(Self { n_cols, n_bytes, per_chunk, per_batch })
+    }
+}
+
+/// Encodes the rows from `start` on into `out`.
+fn encode_batch<B: Encode, E: From<Error> + Send>(
+    matrix: &Matrix<'_>,
+    rows: &Rows,
+    start: u64,
+    out: &mut [u8],
+    fill: &(impl Fn(Range<u64>, &mut [f32]) -> Result<(), E> + Sync),
+) -> Result<(), E> {
+    let floats = || vec![0.0; rows.per_chunk * rows.n_cols];
+    let failed =
+        out.par_chunks_mut(rows.per_chunk * rows.n_bytes).enumerate().map_init(floats, |floats, (i, out)| {
+            let first = start + (i * rows.per_chunk) as u64;
+            let n_rows = out.len() / rows.n_bytes;
+            let floats = &mut floats[..n_rows * rows.n_cols];
+            fill(first..first + n_rows as u64, floats)?;
+            if let Some(at) = first_not_finite(floats) {
+                let (row, col) = (first + (at / rows.n_cols) as u64, at % rows.n_cols);
+                return Err(
+                    Error::NotFinite { tensor: matrix.name.to_owned(), row, col, value: floats[at] }.into()
+                );
+            }
+            B::encode(floats, bytemuck::cast_slice_mut(out));
+            Ok(())
+        });
+    // The first in the tensor's order, not in time: the same file gives the same error.
+    failed.find_map_first(Result::err).map_or(Ok(()), Err)
+}
+
+/// Where the first NaN or infinity is.
+fn first_not_finite(floats: &[f32]) -> Option<usize> {
+    // The largest bit pattern without its sign: a loop without an exit, which the compiler vectorizes.
+    let largest = floats.iter().fold(0, |largest, x| (x.to_bits() << 1 >> 1).max(largest));
+    (largest >= f32::INFINITY.to_bits()).then(|| floats.iter().position(|x| !x.is_finite())).flatten()
+}
