@@ -1,72 +1,165 @@
 //! Text to tokens and back.
+//!
+//! A tokenizer has two halves. The outer half is the same for every model and lives here: special tokens are found
+//! in the text, what lies between them is *pieces of plain text*. The inner half turns a piece of plain text into
+//! tokens and depends on `tokenizer.ggml.model`: [`spm`] is SentencePiece's, named `llama` in GGUF. Another scheme
+//! (byte-level BPE, `gpt2`) stands beside it as a sibling and reads the same [`Vocabulary`].
+//!
+//! Control tokens that a user types stay text unless the caller asks otherwise: only a chat template may write them.
+#![forbid(unsafe_code)]
+
+mod piece_map;
+mod special;
+mod spm;
+mod text_decoder;
+mod vocabulary;
+
+#[cfg(test)]
+mod tests;
+
+pub use text_decoder::TextDecoder;
 
 use crate::Error;
+use special::Specials;
+use spm::Spm;
+use std::path::Path;
+use vocabulary::{Vocabulary, VocabularyError};
 
 /// A tokenizer from a GGUF's metadata.
 #[derive(Debug)]
-pub struct Tokenizer {}
+pub struct Tokenizer {
+    vocabulary: Vocabulary,
+    specials: Specials,
+    spm: Spm,
+    add_bos: bool,
+}
 
 impl Tokenizer {
     /// Reads `tokenizer.ggml.*`. Works for vocabulary-only files of any architecture whose tokenizer model it knows.
-    pub fn from_gguf(_file: &gguf::File) -> Result<Self, Error> {
-        todo!()
+    ///
+    /// # Errors
+    /// If the file has no vocabulary, one that contradicts itself, or a tokenizer model that is not `llama`.
+    pub fn from_gguf(file: &gguf::File) -> Result<Self, Error> {
+        Self::from_metadata(file.metadata(), file.path())
+    }
+
+    /// `path` is for the errors only.
+    fn from_metadata(metadata: &gguf::Metadata, path: &Path) -> Result<Self, Error> {
+        Self::read(metadata).map_err(|error| match error {
+            VocabularyError::Key(source) => Error::Key { path: path.to_owned(), source },
+            VocabularyError::Problem(problem) => Error::Model { path: path.to_owned(), problem },
+        })
+    }
+
+    fn read(metadata: &gguf::Metadata) -> Result<Self, VocabularyError> {
+        let model = metadata.str("tokenizer.ggml.model")?;
+        match model {
+            Some("llama") => {}
+            None => {
+                return Err(VocabularyError::Problem(
+                    "the file holds no tokenizer: `tokenizer.ggml.model` is missing".into(),
+                ));
+            }
+            Some(other) => {
+                return Err(VocabularyError::Problem(format!(
+                    "its tokenizer is `{}`, of which there is no implementation yet; `llama` (SentencePiece) is the \
+                     one that works, byte-level BPE (`gpt2`) is still to come",
+                    other.escape_debug()
+                )));
+            }
+        }
+        let vocabulary = Vocabulary::read(metadata)?;
+        let specials = Specials::new(&vocabulary);
+        let spm = Spm::new(metadata, &vocabulary)?;
+        let add_bos = metadata.bool("tokenizer.ggml.add_bos_token")?.unwrap_or(true);
+        Ok(Self { vocabulary, specials, spm, add_bos })
     }
 
     /// Tokens in the vocabulary.
     pub fn n_tokens(&self) -> usize {
-        todo!()
+        self.vocabulary.len()
     }
 
     /// Tokens of a text. `special`: control tokens written in the text become those tokens; else they stay text.
-    /// BOS (and EOS) are not added: see [`with_bos`](Self::with_bos).
-    pub fn encode(&self, _text: &str, _special: bool) -> Vec<u32> {
-        todo!()
+    /// User-defined tokens are found either way. Of several that begin at the same place, the longest is taken.
+    /// BOS is not added: see [`with_bos`](Self::with_bos).
+    pub fn encode(&self, text: &str, special: bool) -> Vec<u32> {
+        let mut tokens = Vec::new();
+        // A piece at the start of the text, or after a special token, begins a word of its own.
+        let mut begins_word = true;
+        let mut rest = text;
+        while !rest.is_empty() {
+            let found = self.specials.find(&self.vocabulary, rest, special);
+            let piece = &rest[..found.map_or(rest.len(), |found| found.start)];
+            if !piece.is_empty() {
+                self.spm.encode(&self.vocabulary, piece, begins_word, &mut tokens);
+            }
+            let Some(found) = found else { break };
+            tokens.push(found.token);
+            begins_word = true;
+            rest = &rest[found.end..];
+        }
+        tokens
     }
 
-    /// Tokens of a prompt as the model wants it: BOS first where `add_bos_token` says so and it is not there already.
-    pub fn with_bos(&self, _tokens: Vec<u32>) -> Vec<u32> {
-        todo!()
+    /// Tokens of a prompt as the model wants it: BOS first where `add_bos_token` (default: yes) says so and it is
+    /// not there already. `add_eos_token` is not heeded: a prompt is to be continued, not ended.
+    pub fn with_bos(&self, mut tokens: Vec<u32>) -> Vec<u32> {
+        if let Some(bos) = self.bos()
+            && self.add_bos
+            && tokens.first() != Some(&bos)
+        {
+            tokens.insert(0, bos);
+        }
+        tokens
     }
 
-    /// A token's bytes; control tokens have none unless `special`. The first token's leading space is kept:
-    /// [`decode`](Self::decode) drops it.
-    pub fn bytes(&self, _token: u32, _special: bool) -> &[u8] {
-        todo!()
+    /// A token's bytes; control, unknown and unused tokens have none unless `special`, ids outside the vocabulary
+    /// never. The first token's leading space is kept: [`decode`](Self::decode) drops it.
+    pub fn bytes(&self, token: u32, special: bool) -> &[u8] {
+        match self.vocabulary.kind(token) {
+            Some(kind) if special || !kind.is_hidden() => self.vocabulary.piece(token),
+            _ => &[],
+        }
     }
 
-    /// Text of tokens, invalid UTF-8 replaced.
-    pub fn decode(&self, _tokens: &[u32], _special: bool) -> String {
-        todo!()
+    /// Text of tokens, invalid UTF-8 replaced. The space that [`encode`](Self::encode) sets before the first word is
+    /// dropped again. (Spaces set after special tokens *inside* a text stay: nothing tells them from real ones.)
+    pub fn decode(&self, tokens: &[u32], special: bool) -> String {
+        let mut decoder = TextDecoder::whole_text(special);
+        let mut text = String::new();
+        for &token in tokens {
+            text.push_str(decoder.push(self, token));
+        }
+        text.push_str(decoder.finish());
+        text
     }
 
     /// Beginning of sequence.
     pub fn bos(&self) -> Option<u32> {
-        todo!()
+        self.vocabulary.bos()
     }
 
     /// End of sequence.
     pub fn eos(&self) -> Option<u32> {
-        todo!()
+        self.vocabulary.eos()
     }
 
     /// Whether generation ends with this token: eos, eot, eom.
-    pub fn is_end(&self, _token: u32) -> bool {
-        todo!()
-    }
-}
-
-/// Turns a stream of tokens into valid UTF-8 pieces: holds incomplete characters back.
-#[derive(Debug, Default)]
-pub struct TextDecoder {}
-
-impl TextDecoder {
-    /// The text that is complete once `token` has come. Borrowed from the decoder; allocates nothing once warm.
-    pub fn push(&mut self, _tokenizer: &Tokenizer, _token: u32) -> &str {
-        todo!()
+    pub fn is_end(&self, token: u32) -> bool {
+        self.vocabulary.is_end(token)
     }
 
-    /// What is left, replaced where it is no character.
-    pub fn finish(&mut self) -> &str {
-        todo!()
+    /// Whether the text begins with a space that is not the writer's.
+    fn adds_space(&self) -> bool {
+        self.spm.adds_space()
+    }
+
+    fn longest_piece(&self) -> usize {
+        self.vocabulary.longest_piece()
+    }
+
+    fn is_text(&self, token: u32) -> bool {
+        self.vocabulary.kind(token).is_some_and(|kind| !kind.is_hidden())
     }
 }
