@@ -1,5 +1,4 @@
 //! Token after token.
-#![forbid(unsafe_code)]
 
 use crate::{Error, Sampler, Session};
 use std::ops::ControlFlow;

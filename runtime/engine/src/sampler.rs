@@ -18,7 +18,6 @@
 //! **Same seed, same text, on every machine**: equal logits are ordered by id, sums run in that order in f64, `exp`
 //! is [our own](exp), and the [random numbers](random) are integers. A logit that is not a number counts as the
 //! lowest there is.
-#![forbid(unsafe_code)]
 
 mod candidates;
 mod exp;

@@ -6,7 +6,6 @@
 //! (byte-level BPE, `gpt2`) stands beside it as a sibling and reads the same [`Vocabulary`].
 //!
 //! Control tokens that a user types stay text unless the caller asks otherwise: only a chat template may write them.
-#![forbid(unsafe_code)]
 
 mod piece_map;
 mod special;

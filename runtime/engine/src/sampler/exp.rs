@@ -61,11 +61,9 @@ mod tests {
     /// The bits, so that another platform (or compiler) that gives others is found out.
     #[test]
     fn gives_these_bits() {
-        for (x, bits) in [
-            (-0.1, 0x3fec_f46d_99d5_2b3a_u64),
-            (-1.0, 0x3fd7_8b56_362c_ef38),
-            (-33.3, 0x3cef_165b_b9b5_9d94),
-        ] {
+        for (x, bits) in
+            [(-0.1, 0x3fec_f46d_99d5_2b3a_u64), (-1.0, 0x3fd7_8b56_362c_ef38), (-33.3, 0x3cef_165b_b9b5_9d94)]
+        {
             assert_eq!(exp(x).to_bits(), bits, "exp({x}) = {:#x}", exp(x).to_bits());
         }
     }

@@ -21,7 +21,8 @@ pub(super) struct Penalties {
 
 impl Penalties {
     pub(super) fn new(options: &SamplerOptions, n_vocab: usize) -> Self {
-        let SamplerOptions { repeat_penalty, presence_penalty, frequency_penalty, penalty_window, .. } = *options;
+        let SamplerOptions { repeat_penalty, presence_penalty, frequency_penalty, penalty_window, .. } =
+            *options;
         let off = repeat_penalty == 1.0 && presence_penalty == 0.0 && frequency_penalty == 0.0;
         let n_window = if off { 0 } else { penalty_window.min(MAX_WINDOW) };
         Self {

@@ -137,7 +137,8 @@ fn penalties_follow_their_formula() {
 
 #[test]
 fn no_logits_make_it_panic_or_choose_what_is_excluded() {
-    let strange = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 0.0, -0.0, 1.0, f32::MIN_POSITIVE];
+    let strange =
+        [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, 0.0, -0.0, 1.0, f32::MIN_POSITIVE];
     let mut random = SplitMix64::new(3);
     let mut pick = |n: usize| (random.unit() * n as f64) as usize;
     for round in 0..3000 {

@@ -55,7 +55,13 @@ impl Spm {
     }
 
     /// Appends the tokens of `text`. `begins_word`: it stands at the start or after a special token.
-    pub(super) fn encode(&self, vocabulary: &Vocabulary, text: &str, begins_word: bool, tokens: &mut Vec<u32>) {
+    pub(super) fn encode(
+        &self,
+        vocabulary: &Vocabulary,
+        text: &str,
+        begins_word: bool,
+        tokens: &mut Vec<u32>,
+    ) {
         let mut text = Cow::Borrowed(text);
         if text.contains(SPACE_MARK) {
             text = text.replace(SPACE_MARK, " ").into();

@@ -148,7 +148,8 @@ impl Vocabulary {
             kinds.push(kind);
         }
 
-        let from_text: Vec<u32> = (0..n_tokens as u32).filter(|&id| kinds[id as usize].is_from_text()).collect();
+        let from_text: Vec<u32> =
+            (0..n_tokens as u32).filter(|&id| kinds[id as usize].is_from_text()).collect();
         let mut vocabulary = Self {
             by_piece: PieceMap::new(&from_text, |id| pieces.get(id as usize).unwrap_or_default()),
             longest_piece: pieces.iter().map(<[u8]>::len).max().unwrap_or(0),
