@@ -1,7 +1,30 @@
 //! Causal attention over the cache, in tiles of 64 positions that start at position 0, with a running softmax.
+//!
+//! For one query the sum is: scores `q·k` over 16 virtual lanes, times `1/√head_dim`; for each tile in order the new
+//! maximum, `c = exp(old − new)`, `p = exp(score − new)`, `total = fma(total, c, Σp)` with Σp over 16 virtual lanes;
+//! `out = out · c`, then `out = fma(p, v, out)` position by position; at the end `out / total`. Nothing in it depends
+//! on other queries, so a batch gives what single tokens give.
+//!
+//! A tile's keys and values are turned into floats once for up to [`QUERIES`] queries of a kv head: those of its group
+//! of query heads and of consecutive tokens.
 
-use crate::Team;
-use blocks::TensorType;
+#[cfg(test)]
+mod tests;
+
+use crate::exp::exp;
+use crate::team::SharedSlice;
+use crate::{Isa, Team, halves, lanes};
+use blocks::{F32, TensorType};
+use std::ops::Range;
+
+/// Positions of a tile.
+const TILE: usize = 64;
+
+/// Queries that share a tile.
+const QUERIES: usize = 32;
+
+/// Floats of keys or values that are in hand at a time: half a first-level cache. A tile of wide heads takes several.
+const HAND: usize = 4096;
 
 /// One layer's attention for a run of new tokens, whose keys and values are in the cache already.
 #[derive(Debug)]
@@ -20,7 +43,7 @@ pub struct Attention<'a> {
     pub n_heads: usize,
     /// Heads of the cache.
     pub n_kv_heads: usize,
-    /// Floats in a head.
+    /// Floats in a head, up to 4096.
     pub head_dim: usize,
     /// Position of the first query: it sees `first + 1` positions.
     pub first: usize,
@@ -29,6 +52,196 @@ pub struct Attention<'a> {
 }
 
 /// Softmax(q·k / √head_dim) · v. Parallel over kv heads and tokens; the result does not depend on the threads.
-pub fn attention(_team: &Team, _operation: Attention<'_>) {
-    todo!()
+///
+/// # Panics
+/// If shapes do not agree, the cache is too short, or its type is neither F32 nor F16.
+pub fn attention(team: &Team, operation: Attention<'_>) {
+    let Attention { q, k, v, cache_type, stride_bytes, n_heads, n_kv_heads, head_dim, first, out } =
+        operation;
+    let n_cols = n_heads * head_dim;
+    assert_eq!(
+        n_heads.checked_rem(n_kv_heads),
+        Some(0),
+        "{n_heads} query heads for {n_kv_heads} heads of the cache"
+    );
+    assert!((1..=HAND).contains(&head_dim), "heads of {head_dim} floats");
+    assert!(
+        q.len() == out.len() && q.len().is_multiple_of(n_cols),
+        "queries and results of {n_cols} floats a token"
+    );
+    assert!(matches!(cache_type, TensorType::F32 | TensorType::F16), "a cache of type {cache_type}");
+    let n_tokens = q.len() / n_cols;
+    let row_bytes = head_dim * cache_type.block_bytes();
+    assert!((first + n_tokens) * row_bytes <= stride_bytes, "a cache with room for all positions");
+    assert!(
+        k.len() >= n_kv_heads * stride_bytes && v.len() >= n_kv_heads * stride_bytes,
+        "a cache of all heads"
+    );
+
+    let group = n_heads / n_kv_heads;
+    let runs = (n_tokens * group).div_ceil(QUERIES);
+    let (isa, out) = (team.isa(), SharedSlice::new(out));
+    // The last runs see the most positions: first come, first served, and none is left alone with the longest.
+    team.for_each(n_kv_heads * runs, 1, |tasks| {
+        for task in tasks {
+            let (run, kv_head) = (runs - 1 - task / n_kv_heads, task % n_kv_heads);
+            let of_head = kv_head * stride_bytes..(kv_head + 1) * stride_bytes;
+            let cache = Head { k: &k[of_head.clone()], v: &v[of_head], cache_type, head_dim, row_bytes, isa };
+            let mut queries = [const { None }; QUERIES];
+            for (query, index) in queries.iter_mut().zip(run * QUERIES..n_tokens * group) {
+                let (token, head) = (index / group, kv_head * group + index % group);
+                let at = token * n_cols + head * head_dim;
+                // SAFETY: a query's results are its own; each belongs to one kv head and one run, and for_each hands
+                // out each pair of those once.
+                let out = unsafe { out.slice(at..at + head_dim) };
+                out.fill(0.0);
+                let n_visible = first + token + 1;
+                *query = Some(Query {
+                    q: &q[at..at + head_dim],
+                    out,
+                    n_visible,
+                    max: f32::NEG_INFINITY,
+                    total: 0.0,
+                });
+            }
+            isa.run(
+                #[inline(always)]
+                || attend(&cache, &mut queries),
+            );
+        }
+    });
+}
+
+/// What a kv head's queries share.
+struct Head<'a> {
+    k: &'a [u8],
+    v: &'a [u8],
+    cache_type: TensorType,
+    head_dim: usize,
+    row_bytes: usize,
+    isa: Isa,
+}
+
+impl Head<'_> {
+    /// Some positions of the keys or values as floats.
+    #[inline(always)]
+    fn take<'h>(&self, cache: &[u8], positions: Range<usize>, hand: &'h mut [f32; HAND]) -> &'h [f32] {
+        let floats = &mut hand[..positions.len() * self.head_dim];
+        let bytes = &cache[positions.start * self.row_bytes..positions.end * self.row_bytes];
+        if self.cache_type == TensorType::F16 {
+            halves::to_f32(self.isa, blocks::from_bytes(bytes), floats);
+        } else {
+            for (x, number) in floats.iter_mut().zip(blocks::from_bytes::<F32>(bytes)) {
+                *x = number.to_f32();
+            }
+        }
+        floats
+    }
+}
+
+/// A query, and how far its softmax has come.
+struct Query<'a> {
+    q: &'a [f32],
+    /// Σ p·v so far.
+    out: &'a mut [f32],
+    n_visible: usize,
+    max: f32,
+    /// Σ p so far.
+    total: f32,
+}
+
+#[inline(always)]
+fn attend(cache: &Head<'_>, queries: &mut [Option<Query<'_>>; QUERIES]) {
+    let scale = 1.0 / (cache.head_dim as f32).sqrt();
+    let n_positions = queries.iter().flatten().map(|query| query.n_visible).max().unwrap_or(0);
+    let mut scores = [[0.0; TILE]; QUERIES];
+    let mut hand = [0.0; HAND];
+    for tile in (0..n_positions).step_by(TILE) {
+        let end = n_positions.min(tile + TILE);
+        let hands =
+            || (tile..end).step_by(HAND / cache.head_dim).map(|at| at..end.min(at + HAND / cache.head_dim));
+        for positions in hands() {
+            let k = cache.take(cache.k, positions.clone(), &mut hand);
+            for (query, scores) in queries.iter().flatten().zip(&mut scores) {
+                for ((position, k), score) in positions
+                    .clone()
+                    .zip(k.chunks_exact(cache.head_dim))
+                    .zip(&mut scores[positions.start - tile..])
+                {
+                    if position < query.n_visible {
+                        *score = lanes::dot(query.q, k) * scale;
+                    }
+                }
+            }
+        }
+        for (query, scores) in queries.iter_mut().flatten().zip(&mut scores) {
+            query.weigh(&mut scores[..query.n_visible.saturating_sub(tile).min(TILE)]);
+        }
+        for positions in hands() {
+            let v = cache.take(cache.v, positions.clone(), &mut hand);
+            for (query, scores) in queries.iter_mut().flatten().zip(&scores) {
+                let n = query.n_visible.clamp(positions.start, positions.end) - positions.start;
+                add_weighted(query.out, &scores[positions.start - tile..][..n], v);
+            }
+        }
+    }
+    for query in queries.iter_mut().flatten() {
+        let total = query.total;
+        query.out.iter_mut().for_each(|out| *out /= total);
+    }
+}
+
+impl Query<'_> {
+    /// Turns a tile's scores into weights, and brings what was summed to the new maximum.
+    #[inline(always)]
+    fn weigh(&mut self, scores: &mut [f32]) {
+        if scores.is_empty() {
+            return;
+        }
+        let max = scores.iter().fold(self.max, |max, &score| if score > max { score } else { max });
+        let correction = exp(self.max - max);
+        scores.iter_mut().for_each(|score| *score = exp(*score - max));
+        self.total = self.total.mul_add(correction, lanes::sum(scores));
+        self.out.iter_mut().for_each(|out| *out *= correction);
+        self.max = max;
+    }
+}
+
+/// `out += Σ weight · row`, position by position; some floats at a time, whose sums stay in registers.
+#[inline(always)]
+fn add_weighted(out: &mut [f32], weights: &[f32], rows: &[f32]) {
+    let n_cols = out.len();
+    let (wide, rest) = out.as_chunks_mut::<64>();
+    let (narrow, rest) = rest.as_chunks_mut::<8>();
+    let mut at = 0;
+    for out in wide {
+        add_weighted_columns(out, weights, rows, n_cols, at);
+        at += out.len();
+    }
+    for out in narrow {
+        add_weighted_columns(out, weights, rows, n_cols, at);
+        at += out.len();
+    }
+    for out in rest.as_chunks_mut::<1>().0 {
+        add_weighted_columns(out, weights, rows, n_cols, at);
+        at += 1;
+    }
+}
+
+#[inline(always)]
+fn add_weighted_columns<const N: usize>(
+    out: &mut [f32; N],
+    weights: &[f32],
+    rows: &[f32],
+    n_cols: usize,
+    first: usize,
+) {
+    let mut sums = *out;
+    for (weight, row) in weights.iter().zip(rows.chunks_exact(n_cols)) {
+        let row: &[f32; N] = row[first..first + N].try_into().expect("N columns");
+        for i in 0..N {
+            sums[i] = weight.mul_add(row[i], sums[i]);
+        }
+    }
+    *out = sums;
 }

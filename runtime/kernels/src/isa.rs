@@ -1,4 +1,16 @@
 //! Which instructions this processor has: a value that is detected once and handed down.
+//!
+//! A level's variant carries a token, a zero-sized value that only detection makes: whoever holds it has the proof
+//! that the features are there. The two ways from the value to code that uses the features are [`dispatch!`], for code
+//! that is written for each level, and [`Isa::run`], for plain code that is compiled for each level.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
+
+use core::fmt;
+use core::str::FromStr;
 
 /// An instruction set level. Its variants cannot be forged: they carry a token that only detection makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -6,26 +18,144 @@
 pub enum Isa {
     /// The specification.
     Scalar,
+    /// AVX2, FMA and F16C: x86-64 since 2013.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
+    /// NEON as every 64-bit Arm has it.
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon),
 }
+
+/// Calls the function of this name in the sibling module (`scalar`, `avx2`, `neon`) of the level.
+macro_rules! dispatch {
+    ($isa:expr, $name:ident($($arg:expr),* $(,)?)) => {
+        match $isa {
+            $crate::Isa::Scalar => scalar::$name($($arg),*),
+            _ => scalar::$name($($arg),*),
+        }
+    };
+}
+pub(crate) use dispatch;
+
+/// The names of the levels of this architecture, the scalar first.
+const NAMES: &[&str] = &[
+    "scalar",
+    #[cfg(target_arch = "x86_64")]
+    "avx2",
+    #[cfg(target_arch = "aarch64")]
+    "neon",
+];
 
 impl Isa {
     /// The best level of this processor.
     pub fn detect() -> Self {
-        Self::Scalar
+        *Self::available().last().expect("the scalar level is always there")
     }
 
-    /// Every level that this processor has, the scalar first.
+    /// Every level that this processor has, the scalar first, the best last.
     pub fn available() -> Vec<Self> {
-        vec![Self::Scalar]
+        [
+            Some(Self::Scalar),
+            #[cfg(target_arch = "x86_64")]
+            avx2::Avx2::detect().map(Self::Avx2),
+            #[cfg(target_arch = "aarch64")]
+            neon::Neon::detect().map(Self::Neon),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     /// The names of all levels of this build, whether this processor has them or not.
     pub fn names() -> &'static [&'static str] {
-        &["scalar"]
+        NAMES
     }
 
     /// As `--isa` spells it.
     pub fn name(self) -> &'static str {
-        "scalar"
+        match self {
+            Self::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
+        }
+    }
+
+    /// Runs plain code compiled with this level's features. What `body` calls must be `#[inline(always)]`, or it stays
+    /// what it is: right, but slow.
+    #[inline(always)]
+    pub(crate) fn run<R>(self, body: impl FnOnce() -> R) -> R {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(avx2) => avx2.run(body),
+            // Scalar, and NEON, whose features are on wherever aarch64 is compiled for.
+            _ => body(),
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Why a name gives no level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IsaError {
+    name: String,
+    available: Vec<&'static str>,
+}
+
+impl fmt::Display for IsaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, available } = self;
+        if NAMES.contains(&name.as_str()) {
+            write!(f, "this processor lacks the instruction set {name}; it has {}", available.join(", "))
+        } else {
+            write!(f, "there is no instruction set \"{name}\"; this processor has {}", available.join(", "))
+        }
+    }
+}
+
+impl core::error::Error for IsaError {}
+
+impl FromStr for Isa {
+    type Err = IsaError;
+
+    /// The level of this name, if this processor has it.
+    fn from_str(name: &str) -> Result<Self, IsaError> {
+        let available = Self::available();
+        available.iter().copied().find(|isa| isa.name() == name).ok_or_else(|| IsaError {
+            name: name.to_owned(),
+            available: available.iter().map(|isa| isa.name()).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_to_levels_and_back() {
+        for isa in Isa::available() {
+            assert_eq!(isa.name().parse(), Ok(isa));
+            assert!(Isa::names().contains(&isa.name()));
+        }
+        let error = "sse9".parse::<Isa>().unwrap_err().to_string();
+        assert!(
+            error.starts_with("there is no instruction set \"sse9\"; this processor has scalar"),
+            "{error}"
+        );
+        for name in Isa::names().iter().filter(|name| name.parse::<Isa>().is_err()) {
+            let error = name.parse::<Isa>().unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("this processor lacks the instruction set {name}; it has")),
+                "{error}"
+            );
+            println!("not run here: {name}");
+        }
     }
 }

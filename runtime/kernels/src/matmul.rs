@@ -1,7 +1,13 @@
 //! Weights times activations: one definition of the sum for every batch, ISA and number of threads.
 
-use crate::{Activations, Team};
-use blocks::TensorType;
+#[cfg(test)]
+mod tests;
+
+use crate::team::SharedSlice;
+use crate::unpack::{PANEL_ROWS, Panel, Results, Weights};
+use crate::{Activations, Isa, Team};
+use blocks::{TensorType, with_block};
+use std::ops::Range;
 
 /// Consecutive rows of a weight matrix, as they lie in the file (or wherever they were read to).
 #[derive(Clone, Copy, Debug)]
@@ -15,17 +21,35 @@ pub struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// Bytes of a row.
+    ///
+    /// # Panics
+    /// If a row is no whole number of blocks.
+    fn row_bytes(&self) -> usize {
+        let row_bytes = self.ty.row_bytes(self.n_cols as u64).and_then(|n| usize::try_from(n).ok());
+        row_bytes.unwrap_or_else(|| panic!("rows of {} weights of type {}", self.n_cols, self.ty))
+    }
+
     /// How many rows.
+    ///
+    /// # Panics
+    /// If a row is no whole number of blocks.
     pub fn n_rows(&self) -> usize {
-        todo!()
+        self.bytes.len().checked_div(self.row_bytes()).unwrap_or(0)
     }
 
     /// Decodes one row to floats: a token's embedding.
     ///
     /// # Panics
     /// If there is no such row, or `out` is not `n_cols` long.
-    pub fn decode(&self, _row: usize, _out: &mut [f32]) {
-        todo!()
+    pub fn decode(&self, row: usize, out: &mut [f32]) {
+        let row_bytes = self.row_bytes();
+        let bytes = &self.bytes[row * row_bytes..][..row_bytes];
+        with_block!(
+            self.ty,
+            B => blocks::decode(blocks::from_bytes::<B>(bytes), out),
+            else panic!("llamita cannot decode {}", self.ty)
+        );
     }
 }
 
@@ -42,10 +66,106 @@ pub struct Product<'a> {
     pub first: usize,
 }
 
+/// Tokens of a pass: their results (16 KiB a panel) and activations stay in the second cache, and a panel is unpacked
+/// often enough to matter only beyond that.
+const PASS_TOKENS: usize = 128;
+
+/// Products whose rows are handed out from one counter. More than that are computed in several rounds.
+const ROUND_PRODUCTS: usize = 8;
+
 /// Computes products that share their activations (q, k and v; gate and up), all rows handed out from one counter.
 ///
 /// # Panics
 /// If shapes do not agree, or `x` was not packed for a product's type.
-pub fn matmul(_team: &Team, _x: &Activations, _products: &mut [Product<'_>]) {
-    todo!()
+pub fn matmul(team: &Team, x: &Activations, products: &mut [Product<'_>]) {
+    for products in products.chunks_mut(ROUND_PRODUCTS) {
+        let mut tasks = [const { None }; ROUND_PRODUCTS];
+        let mut n_panels = 0;
+        for (task, product) in tasks.iter_mut().zip(products) {
+            let new = Task::new(product, x);
+            n_panels += new.n_panels;
+            *task = Some(new);
+        }
+        let n_passes = x.n_tokens().div_ceil(PASS_TOKENS);
+        let n = n_panels * n_passes;
+        // Few chunks when there is much to do, but enough of them that a slow core does not hold the others.
+        let chunk = (n / (16 * team.n_threads())).clamp(1, 4);
+        team.for_each(n, chunk, |range| {
+            for i in range {
+                let (pass, mut panel) = (i / n_panels, i % n_panels);
+                let tokens = pass * PASS_TOKENS..x.n_tokens().min((pass + 1) * PASS_TOKENS);
+                for task in tasks.iter().flatten() {
+                    if panel < task.n_panels {
+                        task.run(team.isa(), x, panel, tokens);
+                        break;
+                    }
+                    panel -= task.n_panels;
+                }
+            }
+        });
+    }
+}
+
+/// A product whose results several threads write, each its own rows'.
+struct Task<'a> {
+    weights: Rows<'a>,
+    out: SharedSlice<'a, f32>,
+    stride: usize,
+    first: usize,
+    n_rows: usize,
+    n_panels: usize,
+}
+
+impl<'a> Task<'a> {
+    fn new(product: &'a mut Product<'_>, x: &Activations) -> Self {
+        let Product { weights, ref mut out, stride, first } = *product;
+        let (ty, n_cols, n_rows) = (weights.ty, weights.n_cols, weights.n_rows());
+        assert_eq!(n_cols, x.n_cols(), "{ty} weights with activations of another length");
+        assert_eq!(weights.bytes.len(), n_rows * weights.row_bytes(), "{ty} weights: whole rows of {n_cols}");
+        assert!(first + n_rows <= stride, "{n_rows} results from {first} on, in rows of {stride}");
+        assert!(
+            out.len() >= x.n_tokens() * stride,
+            "results for {} tokens in rows of {stride}",
+            x.n_tokens()
+        );
+        Self {
+            weights,
+            out: SharedSlice::new(out),
+            stride,
+            first,
+            n_rows,
+            n_panels: n_rows.div_ceil(PANEL_ROWS),
+        }
+    }
+
+    /// Computes a panel's results for some tokens.
+    fn run(&self, isa: Isa, x: &Activations, panel: usize, tokens: Range<usize>) {
+        // On the stack, so that nothing is shared or allocated; a token alone should not pay for clearing 16 KiB.
+        if tokens.len() == 1 {
+            self.multiply(isa, x, panel, tokens, &mut [[0.0; PANEL_ROWS]]);
+        } else {
+            let n_tokens = tokens.len();
+            self.multiply(isa, x, panel, tokens, &mut [[0.0; PANEL_ROWS]; PASS_TOKENS][..n_tokens]);
+        }
+    }
+
+    fn multiply(&self, isa: Isa, x: &Activations, panel: usize, tokens: Range<usize>, results: &mut Results) {
+        let first_row = panel * PANEL_ROWS;
+        with_block!(
+            self.weights.ty,
+            B => {
+                let matrix = blocks::from_bytes::<B>(self.weights.bytes);
+                let panel = Panel::new(matrix, self.weights.n_cols / <B as blocks::Block>::LEN, first_row);
+                B::multiply(isa, panel, x, tokens.clone(), results);
+            },
+            else panic!("there are no kernels for {}", self.weights.ty)
+        );
+        let n_rows = PANEL_ROWS.min(self.n_rows - first_row);
+        for (token, results) in tokens.zip(results) {
+            let start = token * self.stride + self.first + first_row;
+            // SAFETY: a place of the results belongs to one product (their `out`s are different `&mut`s), one token and
+            // one row, so to one panel and pass, and for_each hands out each of those once.
+            unsafe { self.out.slice(start..start + n_rows) }.copy_from_slice(&results[..n_rows]);
+        }
+    }
 }

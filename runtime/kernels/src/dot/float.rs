@@ -1,0 +1,7 @@
+//! Float weights: one chain of fused multiply-adds in the order of k inside each run of 256, and the runs added in
+//! order. The runs bound the error of a long row and are the tiles of a batch.
+
+pub(crate) mod scalar;
+
+/// Columns of a run.
+pub(crate) const RUN: usize = 256;

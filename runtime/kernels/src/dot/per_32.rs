@@ -1,0 +1,6 @@
+//! A float scale per 32 weights, and perhaps a minimum.
+//!
+//! `I = Σ q·a` exactly; then for each block in order `acc = fma(f32(I), d_w · d_a, acc)`, and for a type with a minimum
+//! `acc = fma(m_w, f32(Σa) · d_a, acc)` after it.
+
+pub(crate) mod scalar;

@@ -1,0 +1,54 @@
+//! What this machine can do, measured: the limits that a benchmark compares with.
+
+use crate::Team;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// Memory that is read: far beyond any cache that a small machine has.
+const WORDS: usize = (256 << 20) / size_of::<u64>();
+
+/// Words that a thread reads at a time: 1 MiB.
+const CHUNK: usize = (1 << 20) / size_of::<u64>();
+
+/// Bytes a second that the team's threads read together from memory, in a plain loop: the best of the passes over
+/// 256 MiB that fit into `time`, of at least one.
+pub fn read_bandwidth(team: &Team, time: Duration) -> f64 {
+    // Written, not only reserved: pages that were never touched are all the same page of zeros.
+    let mut words = vec![0u64; WORDS];
+    team.for_each_piece(&mut words, CHUNK, |_, piece| piece.fill(1));
+    let (isa, start) = (team.isa(), Instant::now());
+    let mut best = Duration::MAX;
+    while best == Duration::MAX || start.elapsed() < time {
+        let pass = Instant::now();
+        team.for_each(WORDS, CHUNK, |range| {
+            let piece = &words[range];
+            black_box(isa.run(
+                #[inline(always)]
+                || piece.as_chunks::<32>().0.iter().fold([0u64; 32], sum),
+            ));
+        });
+        best = best.min(pass.elapsed());
+    }
+    size_of_val(&*words) as f64 / best.as_secs_f64()
+}
+
+/// Independent sums: the loop waits for memory and for nothing else.
+#[inline(always)]
+fn sum(mut sums: [u64; 32], words: &[u64; 32]) -> [u64; 32] {
+    for (sum, word) in sums.iter_mut().zip(words) {
+        *sum = sum.wrapping_add(*word);
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Isa;
+
+    #[test]
+    fn a_rate_is_measured() {
+        let rate = read_bandwidth(&Team::new(2, Isa::detect()).unwrap(), Duration::ZERO);
+        assert!(rate.is_finite() && rate > 0.0);
+    }
+}

@@ -1,0 +1,23 @@
+//! Q4_0: unsigned nibbles with an offset of 8. Byte i holds weights i and i + 16.
+
+mod scalar;
+
+use super::{Panel, Results, Weights};
+use crate::activations::{Activations, Packing};
+use crate::isa::{Isa, dispatch};
+use blocks::Q4_0;
+use std::ops::Range;
+
+impl Weights for Q4_0 {
+    const PACKING: Packing = Packing::Int8Per32;
+
+    fn multiply(
+        isa: Isa,
+        panel: Panel<'_, Self>,
+        x: &Activations,
+        tokens: Range<usize>,
+        results: &mut Results,
+    ) {
+        dispatch!(isa, multiply(panel, x.per_32(tokens), results));
+    }
+}
