@@ -51,37 +51,29 @@ impl Config {
         let n_heads = keys.required("llama.attention.head_count")?;
         let n_kv_heads = keys.count("llama.attention.head_count_kv")?.unwrap_or(n_heads);
         if n_heads % n_kv_heads != 0 {
-            return Err(Error::model(
-                file,
-                format!("{n_heads} query heads cannot share {n_kv_heads} heads of keys and values evenly"),
-            ));
+            return Err(keys.refuse(format!(
+                "{n_heads} query heads cannot share {n_kv_heads} heads of keys and values evenly"
+            )));
         }
         let head_dim = match keys.count("llama.attention.key_length")? {
             Some(length) => length,
             None if dim % n_heads == 0 => dim / n_heads,
             None => {
-                return Err(Error::model(
-                    file,
-                    format!(
-                        "{n_heads} heads do not divide an embedding of {dim}, and `llama.attention.key_length` is missing"
-                    ),
-                ));
+                return Err(keys.refuse(format!(
+                    "{n_heads} heads do not divide an embedding of {dim}, \
+                     and `llama.attention.key_length` is missing"
+                )));
             }
         };
         let value_length = keys.count("llama.attention.value_length")?.unwrap_or(head_dim);
         if value_length != head_dim {
-            return Err(Error::model(
-                file,
-                format!(
-                    "heads of {head_dim} numbers for keys and {value_length} for values: only equal lengths are supported"
-                ),
-            ));
+            return Err(keys.refuse(format!(
+                "heads of {head_dim} numbers for keys and {value_length} for values: \
+                 only equal lengths are supported"
+            )));
         }
         if [n_heads, n_kv_heads].iter().any(|heads| heads.checked_mul(head_dim).is_none()) {
-            return Err(Error::model(
-                file,
-                format!("{n_heads} heads of {head_dim} numbers do not fit this machine"),
-            ));
+            return Err(keys.refuse(format!("{n_heads} heads of {head_dim} numbers do not fit this machine")));
         }
         Ok(Self {
             n_layers: keys.required("llama.block_count")?,
@@ -116,6 +108,10 @@ impl Config {
 struct Keys<'a>(&'a File);
 
 impl Keys<'_> {
+    fn refuse(&self, problem: impl Into<String>) -> Error {
+        Error::model(self.0, problem)
+    }
+
     fn missing(&self, key: &str) -> Error {
         Error::key(self.0, KeyError::Missing(key.to_owned()))
     }
@@ -133,10 +129,7 @@ impl Keys<'_> {
         let Some(n) = self.uint(key)? else { return Ok(None) };
         match usize::try_from(n) {
             Ok(count) if (1..=MAX_COUNT).contains(&n) => Ok(Some(count)),
-            _ => Err(Error::model(
-                self.0,
-                format!("metadata key `{key}` is {n}, not a number from 1 to {MAX_COUNT}"),
-            )),
+            _ => Err(self.refuse(format!("metadata key `{key}` is {n}, not a number from 1 to {MAX_COUNT}"))),
         }
     }
 
@@ -150,7 +143,7 @@ impl Keys<'_> {
             return Ok(None);
         };
         if !(x.is_finite() && x > 0.0) {
-            return Err(Error::model(self.0, format!("metadata key `{key}` is {x}, not a positive number")));
+            return Err(self.refuse(format!("metadata key `{key}` is {x}, not a positive number")));
         }
         Ok(Some(x))
     }
@@ -158,46 +151,38 @@ impl Keys<'_> {
     fn refuse_other_files(&self) -> Result<(), Error> {
         let parts = self.uint("split.count")?.unwrap_or(1);
         if parts > 1 {
-            return Err(Error::model(
-                self.0,
-                format!(
-                    "this is one of {parts} parts of a split model: merge them first (llama.cpp's `gguf-split --merge` does)"
-                ),
-            ));
+            return Err(self.refuse(format!(
+                "this is one of {parts} parts of a split model: merge them first \
+                 (llama.cpp's `gguf-split --merge` does)"
+            )));
         }
         match self.text("general.architecture")? {
             Some("llama") => {}
             Some(other) => {
-                return Err(Error::model(
-                    self.0,
-                    format!("architecture `{other}`: only `llama` models can run here"),
-                ));
+                return Err(self.refuse(format!(
+                    "architecture `{}`: only `llama` models can run here",
+                    other.escape_debug()
+                )));
             }
             None => return Err(self.missing("general.architecture")),
         }
         let experts = self.uint("llama.expert_count")?.unwrap_or(0);
         if experts > 0 {
-            return Err(Error::model(
-                self.0,
-                format!("a mixture of {experts} experts: only dense models can run here"),
-            ));
+            return Err(self.refuse(format!("a mixture of {experts} experts: only dense models can run")));
         }
         Ok(())
     }
 
     fn n_vocab(&self) -> Result<usize, Error> {
         let Some(embedding) = self.0.tensor("token_embd.weight") else {
-            return Err(Error::model(
-                self.0,
-                "tensor `token_embd.weight` is missing: the file holds no weights of a model (a vocabulary only?)",
+            return Err(self.refuse(
+                "tensor `token_embd.weight` is missing: \
+                 the file holds no weights of a model (a vocabulary only?)",
             ));
         };
         match usize::try_from(embedding.n_rows()) {
             Ok(rows) if embedding.n_rows() <= MAX_COUNT => Ok(rows),
-            _ => Err(Error::model(
-                self.0,
-                format!("a vocabulary of {} tokens is beyond {MAX_COUNT}", embedding.n_rows()),
-            )),
+            _ => Err(self.refuse(format!("a vocabulary of more than {MAX_COUNT} tokens: no model has one"))),
         }
     }
 
@@ -205,12 +190,10 @@ impl Keys<'_> {
         let key = "llama.rope.dimension_count";
         let rope_dim = self.count(key)?.unwrap_or(head_dim);
         if rope_dim % 2 != 0 || rope_dim > head_dim {
-            return Err(Error::model(
-                self.0,
-                format!(
-                    "{rope_dim} rotated numbers (`{key}`) of a head of {head_dim}: it must be even and no more than the head"
-                ),
-            ));
+            return Err(self.refuse(format!(
+                "{rope_dim} rotated numbers (`{key}`) of a head of {head_dim}: \
+                 it must be even and no more than the head"
+            )));
         }
         Ok(rope_dim)
     }
@@ -224,12 +207,11 @@ impl Keys<'_> {
         match self.text("llama.rope.scaling.type")? {
             Some("none") => Ok(1.0),
             Some("linear") | None => Ok(1.0 / factor),
-            Some(other) => Err(Error::model(
-                self.0,
-                format!(
-                    "rope scaling of the kind `{other}` is not supported, only `linear` (`llama.rope.scaling.type`)"
-                ),
-            )),
+            Some(other) => Err(self.refuse(format!(
+                "rope scaling of the kind `{}` is not supported, \
+                 only `linear` (`llama.rope.scaling.type`)",
+                other.escape_debug()
+            ))),
         }
     }
 }

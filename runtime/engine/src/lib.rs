@@ -14,6 +14,8 @@ mod model;
 mod perplexity;
 mod sampler;
 mod session;
+#[cfg(test)]
+mod tiny;
 mod tokenizer;
 mod weights;
 

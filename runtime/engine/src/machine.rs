@@ -148,3 +148,6 @@ impl Group {
         Some(limit.saturating_sub(number(used)?.saturating_sub(reclaimable)))
     }
 }
+
+#[cfg(test)]
+mod tests;

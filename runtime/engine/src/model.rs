@@ -77,3 +77,6 @@ impl Model {
         bytemuck::cast_slice(self.file.bytes(&self.file.tensors()[norm.tensor]))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -185,3 +185,6 @@ impl<'m> Session<'m> {
         self.position = self.position.min(n);
     }
 }
+
+#[cfg(test)]
+mod tests;

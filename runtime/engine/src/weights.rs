@@ -177,11 +177,12 @@ impl<'a> Tensors<'a> {
         // Tables of the rotation that old converters left in are computed here from the metadata.
         let left = self.left.iter().filter(|(name, _)| !name.ends_with(".attn_rot_embd.weight"));
         let Some((name, _)) = left.min_by_key(|(_, at)| **at) else { return Ok(()) };
+        let name = name.escape_debug().to_string();
         Err(Error::model(
             self.file,
             if name.ends_with(".bias") {
                 format!("tensor `{name}`: a model with biases is not supported")
-            } else if *name == "rope_freqs.weight" {
+            } else if name == "rope_freqs.weight" {
                 format!("tensor `{name}`: frequency factors of the rotation (Llama 3) are not supported")
             } else {
                 format!(

@@ -1,0 +1,166 @@
+//! Texts as Linux writes them, under a root of our own.
+
+use super::*;
+
+const MIB: u64 = 1 << 20;
+
+/// A root with these files.
+fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    root
+}
+
+const MEMINFO: (&str, &str) = (
+    "proc/meminfo",
+    "MemTotal:       24000000 kB\nMemFree:         100000 kB\nMemAvailable:    8388608 kB\n",
+);
+
+/// Version 2 alone, as a desktop or a Raspberry Pi has it.
+const V2_MOUNT: (&str, &str) = (
+    "proc/self/mountinfo",
+    "24 1 8:2 / / rw,relatime - ext4 /dev/sda2 rw\n\
+     31 24 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n",
+);
+
+/// Both, memory under version 1: as a container on an older host sees it.
+const V1_MOUNT: (&str, &str) = (
+    "proc/self/mountinfo",
+    "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n\
+     35 31 0:32 /docker/17 /sys/fs/cgroup/memory ro,relatime - cgroup cgroup rw,memory\n\
+     41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n",
+);
+const V1_GROUPS: (&str, &str) = ("proc/self/cgroup", "4:memory:/docker/17/job\n3:cpu,cpuacct:/\n0::/\n");
+
+const LIMITS: &str = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                      Max cpu time              unlimited            unlimited            seconds   \n";
+
+#[test]
+fn the_least_limit_counts() {
+    let table: &[(&str, &[(&str, &str)], u64)] = &[
+        ("a system that tells nothing", &[], u64::MAX),
+        ("no cgroup", &[MEMINFO], 8192 * MIB),
+        (
+            "a cgroup without limits",
+            &[
+                MEMINFO,
+                V2_MOUNT,
+                ("proc/self/cgroup", "0::/user.slice/me\n"),
+                ("sys/fs/cgroup/user.slice/me/memory.max", "max\n"),
+                ("sys/fs/cgroup/user.slice/me/memory.current", "1000\n"),
+            ],
+            8192 * MIB,
+        ),
+        (
+            "the limit of the parent, less what is used, and files' pages give way",
+            &[
+                MEMINFO,
+                V2_MOUNT,
+                ("proc/self/cgroup", "0::/user.slice/me\n"),
+                ("sys/fs/cgroup/user.slice/me/memory.max", "1073741824\n"),
+                ("sys/fs/cgroup/user.slice/me/memory.high", "max\n"),
+                ("sys/fs/cgroup/user.slice/me/memory.current", "1048576\n"),
+                ("sys/fs/cgroup/user.slice/memory.max", "max\n"),
+                ("sys/fs/cgroup/user.slice/memory.high", "536870912\n"),
+                ("sys/fs/cgroup/user.slice/memory.current", "104857600\n"),
+                (
+                    "sys/fs/cgroup/user.slice/memory.stat",
+                    "anon 5\ninactive_file 20971520\nactive_file 10485760\n",
+                ),
+            ],
+            (512 - 100 + 20 + 10) * MIB,
+        ),
+        (
+            "version 1, seen from inside",
+            &[
+                MEMINFO,
+                V1_MOUNT,
+                V1_GROUPS,
+                ("sys/fs/cgroup/memory/memory.limit_in_bytes", "268435456\n"),
+                ("sys/fs/cgroup/memory/memory.usage_in_bytes", "104857600\n"),
+                (
+                    "sys/fs/cgroup/memory/memory.stat",
+                    "inactive_file 1\nactive_file 1\ntotal_inactive_file 1048576\ntotal_active_file 1048576\n",
+                ),
+                ("sys/fs/cgroup/memory/job/memory.limit_in_bytes", "9223372036854771712\n"),
+                ("sys/fs/cgroup/memory/job/memory.usage_in_bytes", "94371840\n"),
+            ],
+            (256 - 100 + 2) * MIB,
+        ),
+        (
+            "more used than allowed",
+            &[
+                MEMINFO,
+                V2_MOUNT,
+                ("proc/self/cgroup", "0::/../../elsewhere\n"),
+                ("sys/fs/cgroup/memory.max", "1048576\n"),
+                ("sys/fs/cgroup/memory.current", "2097152\n"),
+            ],
+            0,
+        ),
+        (
+            "address space: what is mapped of the model is not counted twice",
+            &[
+                MEMINFO,
+                (
+                    "proc/self/limits",
+                    "Max address space         2147483648           unlimited            bytes     \n",
+                ),
+                ("proc/self/status", "Name:\tx\nVmSize:\t  512000 kB\nVmData:\t  100000 kB\n"),
+            ],
+            2048 * MIB - (500 - 100) * MIB,
+        ),
+        (
+            "data",
+            &[
+                MEMINFO,
+                (
+                    "proc/self/limits",
+                    "Max data size             1073741824           unlimited            bytes     \n",
+                ),
+                ("proc/self/status", "VmSize:\t  512000 kB\nVmData:\t  102400 kB\n"),
+            ],
+            (1024 - 100) * MIB,
+        ),
+        ("no limits at all", &[MEMINFO, ("proc/self/limits", LIMITS)], 8192 * MIB),
+    ];
+    for (name, files, expected) in table {
+        let root = root(files);
+        assert_eq!(available_bytes_below(root.path(), 100 * MIB), *expected, "{name}");
+    }
+}
+
+#[test]
+fn siblings_of_a_core_count_once() {
+    let siblings =
+        |cpu: usize, list| (format!("sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"), list);
+    let topology: Vec<(String, &str)> = [
+        siblings(0, "0,4\n"),
+        siblings(1, "1,5\n"),
+        siblings(4, "0,4\n"),
+        siblings(5, "1,5\n"),
+        siblings(6, "6\n"),
+    ]
+    .into();
+    for (allowed, expected) in [
+        ("0-1,4-6", Some(3)),
+        ("0,4", Some(1)),
+        ("5", Some(1)),
+        ("0-7", None), // No topology for some: nothing is concluded.
+        ("7-x", None),
+        ("0-99999999999", None),
+        ("", None),
+    ] {
+        let status = format!("Cpus_allowed:\tff\nCpus_allowed_list:\t{allowed}\n");
+        let mut files: Vec<(&str, &str)> =
+            topology.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+        files.push(("proc/thread-self/status", &status));
+        assert_eq!(cores_below(root(&files).path()), expected, "{allowed:?}");
+    }
+    assert_eq!(cores_below(root(&[]).path()), None);
+    assert!((1..=1024).contains(&n_cores()));
+}
