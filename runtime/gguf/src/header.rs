@@ -121,7 +121,11 @@ fn tensors(cursor: &mut Cursor<'_>, n_tensors: usize) -> Result<Tensors, Problem
         let shape = (0..n_dims).map(|_| cursor.u64(&field)).collect::<Result<Vec<_>, _>>()?;
         let type_at = cursor.offset();
         let ty = TensorType::try_from(cursor.u32(&field)?).map_err(|unknown| {
-            Problem::at(type_at, field, format!("{unknown}: the file is damaged, or made by a later program"))
+            Problem::at(
+                type_at,
+                field,
+                format!("{unknown}: the file is damaged, or of a type that is not yet or no longer in use"),
+            )
         })?;
         let n_bytes =
             layout::tensor_bytes(ty, &shape).map_err(|problem| Problem::at(shape_at, field, problem))?;
@@ -194,3 +198,6 @@ fn name(cursor: &mut Cursor<'_>, field: &dyn Display, max_bytes: usize) -> Resul
     layout::check_name(&name, max_bytes).map_err(|problem| Problem::at(at, field, problem))?;
     Ok(name)
 }
+
+#[cfg(test)]
+mod tests;
