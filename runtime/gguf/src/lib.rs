@@ -16,7 +16,8 @@
 //!   in linear time (tensors are sorted once, to find those that overlap).
 //! - **An error is a place and a sentence**: byte, field, what is wrong, what to do.
 //!
-//! The parser is a function of a byte slice ([`File`] only maps it), so that a test can hand it anything.
+//! The parser is a function of a byte slice ([`File`] only maps it), so that a test can hand it anything. Mapping is the
+//! one `unsafe` of the room.
 //! What is not here: anything about a model. Which keys there must be is the engine's matter.
 
 mod cursor;

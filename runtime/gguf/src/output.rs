@@ -34,7 +34,8 @@ pub struct Output {
     /// What the rename replaces: `path`, or where that links to.
     target: PathBuf,
     file: BufWriter<NamedTempFile>,
-    written_bytes: u64,
+    /// What was handed over; the last of it may still be in the buffer.
+    taken_bytes: u64,
 }
 
 impl Output {
@@ -69,13 +70,13 @@ impl Output {
         let file = create_locked(folder, &prefix, existing.map(|found| found.permissions()))
             .map_err(Error::io(path, "a file cannot be created in its folder"))?;
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
-        Ok(Self { path: path.to_owned(), target, file, written_bytes: 0 })
+        Ok(Self { path: path.to_owned(), target, file, taken_bytes: 0 })
     }
 
     /// Appends.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.file.write_all(bytes).map_err(|source| self.failed(source))?;
-        self.written_bytes += bytes.len() as u64;
+        self.taken_bytes += bytes.len() as u64;
         Ok(())
     }
 
@@ -100,7 +101,8 @@ impl Output {
     fn failed(&self, source: io::Error) -> Error {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Error::DiskFull { path: self.path.clone(), written_bytes: self.written_bytes }
+                let written_bytes = self.taken_bytes.saturating_sub(self.file.buffer().len() as u64);
+                Error::DiskFull { path: self.path.clone(), written_bytes }
             }
             io::ErrorKind::FileTooLarge => {
                 Error::io(&self.path, "its file system takes no file of this size")(source)
