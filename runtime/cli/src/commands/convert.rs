@@ -1,0 +1,75 @@
+//! `llamita convert`: a checkpoint becomes one GGUF.
+
+use crate::error::Error;
+use crate::progress::{Progress, Unit};
+use crate::{flags, interrupt, terminal, units};
+use convert::ChatTemplate;
+use quantize::FileType;
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+/// Convert Meta's download of a Llama model into one GGUF file
+///
+/// The folder holds consolidated.00.pth (and more parts), params.json and, there or one level up, tokenizer.model.
+/// The model need not fit in memory. The output appears when it is complete, or not at all.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  llamita convert llama-2-7b
+  llamita convert llama-2-7b-chat --type q4_0 -o chat.gguf")]
+pub(crate) struct Args {
+    /// The folder with the checkpoint
+    #[arg(value_name = "CHECKPOINT_DIR")]
+    folder: PathBuf,
+    /// The file to write [default: named after the folder and the type, in the current folder]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// How the weights are stored: q8_0 is as good as the original at half its size, q4_0 a quarter of it
+    #[arg(long = "type", value_name = "TYPE", default_value = "q8_0", value_parser = flags::file_type())]
+    file_type: FileType,
+    /// How a conversation is laid out for the model: auto (llama2 where the folder's name says chat, else none),
+    /// llama2, none, or a file with a Jinja template
+    #[arg(long, value_name = "auto|llama2|none|FILE", default_value = "auto", value_parser = chat_template)]
+    chat_template: ChatTemplate,
+    /// Tokens that the model was trained to see at once [default: what the folder's name tells]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    context_length: Option<u32>,
+    /// Do not compare the files with the checksums in checklist.chk
+    #[arg(long)]
+    no_verify: bool,
+    /// Threads that work [default: all cores that this process may use]
+    #[arg(long, value_name = "N", value_parser = flags::threads())]
+    threads: Option<u64>,
+}
+
+fn chat_template(text: &str) -> Result<ChatTemplate, Infallible> {
+    Ok(match text {
+        "auto" => ChatTemplate::Auto,
+        "llama2" => ChatTemplate::Llama2,
+        "none" => ChatTemplate::None,
+        file => ChatTemplate::File(file.into()),
+    })
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    let options = convert::Options {
+        file_type: args.file_type,
+        chat_template: args.chat_template.clone(),
+        context_length: args.context_length,
+        verify: !args.no_verify,
+    };
+    flags::start_pool(args.threads)?;
+    interrupt::file_is_written();
+    let progress = Progress::new("converting", Unit::Bytes);
+    let summary = convert::convert(&args.folder, args.output.as_deref(), &options, &progress)?;
+    let time = progress.elapsed();
+    drop(progress);
+    terminal::say(&format!(
+        "wrote {}: {} from {}, in {} ({}/s)",
+        summary.output.display(),
+        units::bytes(summary.output_bytes),
+        units::bytes(summary.input_bytes),
+        units::duration(time),
+        units::bytes(units::rate(summary.input_bytes, time) as u64),
+    ));
+    Ok(())
+}

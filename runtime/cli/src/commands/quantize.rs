@@ -1,0 +1,88 @@
+//! `llamita quantize`: a GGUF in a smaller type.
+
+use crate::error::Error;
+use crate::progress::{Progress, Unit};
+use crate::{flags, interrupt, terminal, units};
+use quantize::FileType;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Write a GGUF file again with its weights in another type
+///
+/// The input holds f32, f16 or bf16 weights; everything else in it is kept. The output appears when it is complete,
+/// or not at all.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:
+  llamita quantize llama-2-7b-f16.gguf --type q4_0")]
+pub(crate) struct Args {
+    /// The file to read
+    #[arg(value_name = "IN.gguf")]
+    input: PathBuf,
+    /// The file to write [default: the input's name with the type, beside the input]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// How the weights are stored
+    #[arg(long = "type", value_name = "TYPE", value_parser = flags::file_type())]
+    file_type: FileType,
+    /// Take weights that are quantized already: they lose a second time
+    #[arg(long)]
+    allow_requantize: bool,
+    /// Threads that work [default: all cores that this process may use]
+    #[arg(long, value_name = "N", value_parser = flags::threads())]
+    threads: Option<u64>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    let input = gguf::File::open(&args.input)?;
+    let output = args.output.clone().unwrap_or_else(|| output_path(&args.input, args.file_type));
+    let options = quantize::Options { file_type: args.file_type, allow_requantize: args.allow_requantize };
+    flags::start_pool(args.threads)?;
+    interrupt::file_is_written();
+    let progress = Progress::new("quantizing", Unit::Bytes);
+    let summary = quantize::quantize(&input, &output, &options, &progress)
+        .map_err(|error| Error::quantize(&args.input, error))?;
+    let time = progress.elapsed();
+    drop(progress);
+    terminal::say(&format!(
+        "wrote {}: {} from {}, in {} ({}/s)",
+        output.display(),
+        units::bytes(summary.output_bytes),
+        units::bytes(summary.input_bytes),
+        units::duration(time),
+        units::bytes(units::rate(summary.input_bytes, time) as u64),
+    ));
+    Ok(())
+}
+
+/// `models/llama-7b-f16.gguf` as q4_0 is `models/llama-7b-q4_0.gguf`: the old type's name goes, the new one comes.
+fn output_path(input: &Path, file_type: FileType) -> PathBuf {
+    let stem = input.file_stem().unwrap_or_default();
+    let base = stem.to_str().and_then(|stem| {
+        FileType::all().find_map(|old| {
+            let (base, name) = stem.split_at_checked(stem.len().checked_sub(old.name().len())?)?;
+            name.eq_ignore_ascii_case(old.name()).then(|| base.strip_suffix(['-', '.', '_'])).flatten()
+        })
+    });
+    let mut name = base.map_or_else(|| stem.to_owned(), OsString::from);
+    name.push(format!("-{}.gguf", file_type.name()));
+    input.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_follows_the_type() {
+        for (input, output) in [
+            ("models/llama-7b-f16.gguf", "models/llama-7b-q4_0.gguf"),
+            ("llama.F16.gguf", "llama-q4_0.gguf"),
+            ("llama-bf16.gguf", "llama-q4_0.gguf"),
+            ("llama.gguf", "llama-q4_0.gguf"),
+            ("f16.gguf", "f16-q4_0.gguf"),
+            ("buff16", "buff16-q4_0.gguf"),
+        ] {
+            assert_eq!(output_path(Path::new(input), FileType::Q4_0), Path::new(output));
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Flags that several commands share, and how their values are read. A value that cannot be meant is a wrong call:
+//! clap says so and exits with status 2.
+
+use crate::error::Error;
+use blocks::TensorType;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use engine::{SamplerOptions, SessionOptions};
+use kernels::Isa;
+use quantize::FileType;
+use std::hash::{BuildHasher as _, Hasher as _};
+
+/// More threads than any machine has cores; a typing error should not start a million.
+const MAX_THREADS: u64 = 1024;
+
+/// How the engine works. None of these changes a result, save the type of the cache.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Engine")]
+pub(crate) struct EngineFlags {
+    /// Type of the KV cache: f32 takes twice the memory and is a little more exact
+    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = cache_type())]
+    cache_type: TensorType,
+    /// Tokens that are read in one pass at most; more is faster and takes more memory
+    #[arg(long, value_name = "N", default_value_t = SessionOptions::default().batch as u64,
+          value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    batch: u64,
+    /// Threads that work [default: the physical cores that this process may use]
+    #[arg(long, value_name = "N", value_parser = threads())]
+    threads: Option<u64>,
+    /// Use this instruction set instead of the best one that the processor has
+    #[arg(long, value_name = "LEVEL", value_parser = isa)]
+    isa: Option<Isa>,
+}
+
+impl EngineFlags {
+    /// For a session of `context` tokens; 0: as many as the model was trained for.
+    pub(crate) fn options(&self, context: usize) -> SessionOptions {
+        SessionOptions {
+            context,
+            cache_type: self.cache_type,
+            batch: self.batch as usize,
+            threads: self.threads.unwrap_or(0) as usize,
+            isa: self.isa.unwrap_or_else(Isa::detect),
+        }
+    }
+}
+
+/// `--cache-type` alone.
+pub(crate) fn cache_type() -> impl TypedValueParser<Value = TensorType> {
+    PossibleValuesParser::new(["f16", "f32"])
+        .try_map(|name| TensorType::from_name(&name).ok_or("no such tensor type"))
+}
+
+/// The values of `--threads`.
+pub(crate) fn threads() -> impl TypedValueParser<Value = u64> {
+    clap::value_parser!(u64).range(1..=MAX_THREADS)
+}
+
+/// Has conversion and quantization, which work in rayon's own pool, use that many threads.
+pub(crate) fn start_pool(threads: Option<u64>) -> Result<(), Error> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0) as usize);
+    pool.build_global().map_err(|error| Error::Failed(format!("no threads can be made: {error}")))
+}
+
+fn isa(name: &str) -> Result<Isa, String> {
+    let available = Isa::available();
+    let names = || available.iter().map(|isa| isa.name()).collect::<Vec<_>>().join(", ");
+    match available.iter().find(|isa| isa.name() == name) {
+        Some(&isa) => Ok(isa),
+        None if Isa::names().contains(&name) => {
+            Err(format!("this processor does not have it; its levels are {}", names()))
+        }
+        None => Err(format!("there is no such level; this processor's are {}", names())),
+    }
+}
+
+/// A file type by its name.
+pub(crate) fn file_type() -> impl TypedValueParser<Value = FileType> {
+    PossibleValuesParser::new(FileType::all().map(FileType::name))
+        .try_map(|name| FileType::all().find(|ty| ty.name() == name).ok_or("no such type"))
+}
+
+/// How the next token is chosen.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Choice of the next token (applied in this order)")]
+pub(crate) struct SamplerFlags {
+    /// Make tokens of the last --penalty-window less likely by this factor; 1: off
+    #[arg(long, value_name = "F", default_value_t = defaults().repeat_penalty, value_parser = positive)]
+    repeat_penalty: f32,
+    /// Lower the logit of tokens that occur there by this much; 0: off
+    #[arg(long, value_name = "F", default_value_t = defaults().presence_penalty, value_parser = finite,
+          allow_negative_numbers = true)]
+    presence_penalty: f32,
+    /// Lower it by this much for each time that they occur there; 0: off
+    #[arg(long, value_name = "F", default_value_t = defaults().frequency_penalty, value_parser = finite,
+          allow_negative_numbers = true)]
+    frequency_penalty: f32,
+    /// How many of the last tokens the penalties look at
+    #[arg(long, value_name = "N", default_value_t = defaults().penalty_window)]
+    penalty_window: usize,
+    /// Keep the K most likely tokens; 0: all
+    #[arg(long, value_name = "K", default_value_t = defaults().top_k)]
+    top_k: usize,
+    /// Keep tokens that are about as surprising as the text so far, up to this share; 1: all
+    #[arg(long, value_name = "P", default_value_t = defaults().typical_p, value_parser = share)]
+    typical: f32,
+    /// Keep the most likely tokens that together reach this probability; 1: all
+    #[arg(long, value_name = "P", default_value_t = defaults().top_p, value_parser = share)]
+    top_p: f32,
+    /// Drop tokens less likely than this share of the likeliest one's probability; 0: none
+    #[arg(long, value_name = "P", default_value_t = defaults().min_p, value_parser = share)]
+    min_p: f32,
+    /// How freely to choose: 0 takes the likeliest token always, 1 follows the model, more is wilder
+    #[arg(long, value_name = "T", default_value_t = defaults().temperature, value_parser = not_negative)]
+    temperature: f32,
+    /// Start of the random numbers: the same seed gives the same text [default: another one each time]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+impl SamplerFlags {
+    /// The options; where no seed was given, with one that is new in each call.
+    pub(crate) fn options(&self) -> SamplerOptions {
+        SamplerOptions {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            typical_p: self.typical,
+            repeat_penalty: self.repeat_penalty,
+            presence_penalty: self.presence_penalty,
+            frequency_penalty: self.frequency_penalty,
+            penalty_window: self.penalty_window,
+            seed: self.seed.unwrap_or_else(new_seed),
+        }
+    }
+}
+
+fn defaults() -> SamplerOptions {
+    SamplerOptions::default()
+}
+
+/// The standard library seeds its hash maps from the system's random numbers: this borrows one. Below 2³², so that a
+/// person can type it.
+fn new_seed() -> u64 {
+    std::hash::RandomState::new().build_hasher().finish() >> 32
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    let value: f32 = text.parse().map_err(|_| "this is no number".to_owned())?;
+    if value.is_finite() { Ok(value) } else { Err("it must be finite".to_owned()) }
+}
+
+fn not_negative(text: &str) -> Result<f32, String> {
+    let value = finite(text)?;
+    if value >= 0.0 { Ok(value) } else { Err("it must be 0 or more".to_owned()) }
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    let value = finite(text)?;
+    if value > 0.0 { Ok(value) } else { Err("it must be more than 0".to_owned()) }
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    let value = finite(text)?;
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("it must lie between 0 and 1".to_owned()) }
+}
+
+/// Token ids, separated by commas or spaces.
+pub(crate) fn token_ids(text: &str) -> Result<Vec<u32>, Error> {
+    text.split([',', ' ', '\n'])
+        .filter(|id| !id.is_empty())
+        .map(|id| id.parse().map_err(|_| Error::Call(format!("--ids: `{id}` is no token id; write 1,2,3"))))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_cannot_be_meant_are_refused() {
+        for (parser, good, bad) in [
+            (finite as fn(&str) -> Result<f32, String>, &["-1", "0.5", "1e3"][..], &["nan", "inf", "x"][..]),
+            (not_negative, &["0", "1.5"], &["-0.1", "nan"]),
+            (positive, &["0.1"], &["0", "-1"]),
+            (share, &["0", "1", "0.95"], &["-0.1", "1.01", "nan"]),
+        ] {
+            for text in good {
+                assert!(parser(text).is_ok(), "{text}");
+            }
+            for text in bad {
+                assert!(parser(text).is_err(), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn levels_are_known_by_name() {
+        for level in Isa::available() {
+            assert_eq!(isa(level.name()), Ok(level));
+        }
+        let error = isa("abacus").expect_err("no such level");
+        assert!(error.contains("scalar"), "{error}");
+    }
+
+    #[test]
+    fn ids_may_be_copied_from_our_own_output() {
+        assert_eq!(token_ids("1,2,3").ok(), Some(vec![1, 2, 3]));
+        assert_eq!(token_ids("1 22 333\n").ok(), Some(vec![1, 22, 333]));
+        assert!(token_ids("1,-2").is_err());
+    }
+
+    #[test]
+    fn seeds_differ_and_are_short() {
+        let seeds: Vec<u64> = (0..4).map(|_| new_seed()).collect();
+        assert!(seeds.iter().any(|&seed| seed != seeds[0]), "{seeds:?}");
+        assert!(seeds.iter().all(|&seed| seed < 1 << 32));
+    }
+}

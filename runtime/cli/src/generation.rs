@@ -1,0 +1,131 @@
+//! What `run` and `chat` share: a session that says when it will not fit, a prompt that is read in passes, and text
+//! that is shown as it is made.
+
+use crate::error::Error;
+use crate::progress::{Progress, Unit};
+use crate::{interrupt, terminal, units};
+use engine::{Generation, MemoryPlan, Model, Sampler, Session, SessionOptions, StopReason, TextDecoder};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// Tokens of the first pass over a prompt. Passes double while they are quick: a signal is heard, and the bar moves,
+/// on a slow machine too. Results do not depend on the passes.
+const FIRST_PASS: usize = 32;
+/// A pass that takes longer is not doubled.
+const QUICK: Duration = Duration::from_millis(500);
+
+/// Makes a session; warns where the plan does not fit the machine.
+pub(crate) fn new_session<'m>(model: &'m Model, options: &SessionOptions) -> Result<Session<'m>, Error> {
+    let plan = MemoryPlan::new(model, options);
+    if !plan.fits() {
+        terminal::say(&format!(
+            "{} needs {} (weights {}, KV cache {} at {} tokens), but only {} of memory are available",
+            model.file().path().display(),
+            units::bytes(plan.total_bytes()),
+            units::bytes(plan.weights_bytes),
+            units::bytes(plan.kv_cache_bytes),
+            plan.context,
+            units::bytes(plan.available_bytes),
+        ));
+        terminal::say(
+            "it runs nevertheless, but what does not fit is read from the disk again for every token; a smaller \
+             --context or a smaller type of file makes it fast",
+        );
+    }
+    Ok(Session::new(model, options)?)
+}
+
+/// Reads a prompt and writes the text that follows it.
+pub(crate) struct Writer<'s, 'm> {
+    pub(crate) session: &'s mut Session<'m>,
+    pub(crate) sampler: &'s mut Sampler,
+    /// Tokens of a pass at most.
+    pub(crate) batch: usize,
+}
+
+/// What was written.
+pub(crate) struct Written {
+    /// The tokens, an end token not counted.
+    pub(crate) tokens: Vec<u32>,
+    /// The figures; `n_prompt` and `prefill` cover the whole prompt.
+    pub(crate) generation: Generation,
+}
+
+impl Writer<'_, '_> {
+    /// Feeds `prompt` (not empty), then makes up to `max_tokens` tokens and hands their text to `show`, in pieces of
+    /// whole characters.
+    ///
+    /// # Errors
+    /// Those of the engine and of `show`. A signal is none: it ends the text with [`StopReason::Stopped`].
+    pub(crate) fn write(
+        &mut self,
+        prompt: &[u32],
+        max_tokens: usize,
+        mut show: impl FnMut(&str) -> Result<(), Error>,
+    ) -> Result<Written, Error> {
+        let start = Instant::now();
+        let n_read = self.read(&prompt[..prompt.len() - 1])?;
+        let read_time = start.elapsed();
+        let mut written = Written { tokens: Vec::new(), generation: stopped(n_read, read_time) };
+        if interrupt::requested() {
+            return Ok(written);
+        }
+
+        let tokenizer = self.session.model().tokenizer();
+        let mut decoder = TextDecoder::default();
+        let mut shown = Ok(());
+        let generation =
+            engine::generate(self.session, self.sampler, &prompt[n_read..], max_tokens, |token| {
+                written.tokens.push(token);
+                shown = show(decoder.push(tokenizer, token));
+                if shown.is_err() || interrupt::requested() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })?;
+        shown?;
+        show(decoder.finish())?;
+        written.generation = Generation {
+            n_prompt: n_read + generation.n_prompt,
+            prefill: read_time + generation.prefill,
+            ..generation
+        };
+        Ok(written)
+    }
+
+    /// Feeds all but the end of a long text; how many tokens. A signal ends it early.
+    fn read(&mut self, tokens: &[u32]) -> Result<usize, Error> {
+        let progress = Progress::new("reading the prompt", Unit::Tokens);
+        progress.set_total(tokens.len() as u64);
+        let mut pass = FIRST_PASS.min(self.batch);
+        let mut n_read = 0;
+        while tokens.len() - n_read > pass && !interrupt::requested() {
+            let start = Instant::now();
+            let next = &tokens[n_read..n_read + pass];
+            self.session.feed(next)?;
+            next.iter().for_each(|&token| self.sampler.accept(token));
+            n_read += pass;
+            progress.add(pass as u64);
+            if start.elapsed() < QUICK {
+                pass = (2 * pass).min(self.batch);
+            }
+        }
+        Ok(n_read)
+    }
+}
+
+fn stopped(n_prompt: usize, prefill: Duration) -> Generation {
+    Generation { stop: StopReason::Stopped, n_prompt, n_generated: 0, prefill, decode: Duration::ZERO }
+}
+
+/// The figures of a generation, as one line.
+pub(crate) fn statistics(generation: &Generation) -> String {
+    format!(
+        "prompt {} tokens, {} tokens/s; text {} tokens, {} tokens/s",
+        generation.n_prompt,
+        units::digits(units::rate(generation.n_prompt as u64, generation.prefill)),
+        generation.n_generated,
+        units::digits(units::rate(generation.n_generated as u64, generation.decode)),
+    )
+}
