@@ -1,10 +1,46 @@
 //! Checkpoints to GGUF: Meta's shards, their pickle, their tokenizer.
+//!
+//! ```text
+//! folder ──▶ checkpoint   which files            family     what the name tells
+//!        ──▶ torch        zip, pickle, views     params     params.json
+//!        ──▶ plan         names, merge           tokenizer  tokenizer.model
+//!        ──▶ metadata ──▶ quantize::TensorStream ──▶ one GGUF, whole or not at all
+//! ```
+//!
+//! Everything that can be checked without reading the weights is checked before the output is begun. Then each tensor is
+//! decoded from the mapped shards, encoded and written in one pass, a few megabytes at a time: no merged copy, no f16
+//! file in between, and memory that does not grow with the model. The shards' MD5 sums are made in the same pass.
 
+mod chat_template;
+mod checklist;
+mod checkpoint;
 mod error;
+mod family;
+#[cfg(test)]
+mod fixture;
+mod input;
+mod merge;
+mod metadata;
+mod names;
+mod params;
+mod plan;
+#[cfg(test)]
+mod tests;
+mod tokenizer;
+mod torch;
 
+pub use chat_template::LLAMA2_CHAT_TEMPLATE;
 pub use error::Error;
-use quantize::{FileType, Monitor};
+
+use checklist::{Checklist, Watch};
+use checkpoint::Checkpoint;
+use family::Name;
+use params::Params;
+use plan::{Plan, Planned};
+use quantize::{FileType, Matrix, Monitor, TensorStream};
 use std::path::{Path, PathBuf};
+use tokenizer::Tokenizer;
+use torch::{MappedFile, Tensors};
 
 /// How to convert.
 #[derive(Clone, Debug)]
@@ -13,7 +49,7 @@ pub struct Options {
     pub file_type: FileType,
     /// Which chat template the file carries.
     pub chat_template: ChatTemplate,
-    /// The context length, where the folder's name does not tell it.
+    /// The context length, in place of what the folder's name tells.
     pub context_length: Option<u32>,
     /// Check `checklist.chk`.
     pub verify: bool,
@@ -44,12 +80,154 @@ pub struct Summary {
 }
 
 /// Converts the checkpoint in `folder` to one GGUF: `output`, or a name made of the folder's and the type's in the
-/// current folder.
+/// current folder. A file of that name is replaced when the new one is complete.
+///
+/// # Errors
+/// A sentence that names file and place. Nothing is left at `output` then; a file that was there before stays.
 pub fn convert(
-    _folder: &Path,
-    _output: Option<&Path>,
-    _options: &Options,
-    _monitor: &dyn Monitor,
+    folder: &Path,
+    output: Option<&Path>,
+    options: &Options,
+    monitor: &dyn Monitor,
 ) -> Result<Summary, Error> {
-    todo!()
+    let checkpoint = Checkpoint::find(folder)?;
+    let name = Name::of(folder);
+    let output = match output {
+        Some(output) => output.to_owned(),
+        None => PathBuf::from(format!("{}-{}.gguf", name.as_str(), options.file_type)),
+    };
+    check_is_no_input(&output, &checkpoint)?;
+
+    let checklists = if options.verify { read_checklists(&checkpoint, monitor)? } else { Vec::new() };
+    let params = Params::read(&checkpoint.params)?;
+    let tokenizer = Tokenizer::read(&checkpoint.tokenizer)?;
+    let files =
+        checkpoint.shards.iter().map(|shard| MappedFile::open(shard)).collect::<Result<Vec<_>, _>>()?;
+    let shards = files.iter().map(Tensors::parse).collect::<Result<Vec<_>, _>>()?;
+    let plan = Plan::new(&shards, &params)?;
+    tokenizer.check_size(&checkpoint.tokenizer, plan.n_vocab)?;
+
+    let context_length = context_length(options, &name, &params, monitor);
+    if let Some(note) = plan.feed_forward_note(&params) {
+        monitor.note(&note);
+    }
+    let mut metadata =
+        metadata::describe(name.as_str(), &params, &plan, shards.len(), context_length, options.file_type);
+    tokenizer.describe(&mut metadata);
+    if let Some(template) = chat_template::choose(&options.chat_template, &name, monitor)? {
+        metadata.set("tokenizer.chat_template", &*template);
+    }
+
+    let specs: Vec<_> = plan.tensors.iter().map(|tensor| tensor.spec(options.file_type, plan.tied)).collect();
+    for spec in &specs {
+        if let Some(note) = options.file_type.fallback_note(&spec.name, &spec.shape, plan.tied) {
+            monitor.note(&note);
+        }
+    }
+    let mut watch = Watch::default();
+    for file in &files {
+        let listed = checklists.iter().any(|list| watch.add(list, file));
+        if !listed && !checklists.is_empty() {
+            monitor
+                .note(&format!("{} is not in checklist.chk: its MD5 is not checked", file.path().display()));
+        }
+    }
+    let output_bytes = gguf::total_bytes(&metadata, &specs);
+    let stream = TensorStream::new(gguf::Writer::create(&output, &metadata, &specs)?);
+    write(stream, &plan, &specs, &files, watch, monitor)?;
+
+    let input_bytes = checkpoint.files().map(|file| file.metadata().map_or(0, |found| found.len())).sum();
+    Ok(Summary { output, output_bytes, input_bytes })
+}
+
+impl Planned<'_> {
+    fn spec(&self, file_type: FileType, tied: bool) -> gguf::TensorSpec {
+        let shape = self.source.shape();
+        gguf::TensorSpec {
+            ty: file_type.tensor_type(&self.name, &shape, tied),
+            name: self.name.clone(),
+            shape,
+        }
+    }
+}
+
+/// Decodes, encodes and writes every tensor, while the hashes follow.
+fn write(
+    mut stream: TensorStream,
+    plan: &Plan<'_>,
+    specs: &[gguf::TensorSpec],
+    files: &[MappedFile],
+    mut watch: Watch<'_>,
+    monitor: &dyn Monitor,
+) -> Result<(), Error> {
+    let total = plan.input_bytes();
+    let mut done = 0;
+    monitor.start(total);
+    for (Planned { meta, name, source }, spec) in plan.tensors.iter().zip(specs) {
+        let matrix = Matrix { name, ty: spec.ty, n_cols: source.n_cols(), n_rows: source.n_rows() };
+        let encode = || {
+            stream.tensor(&matrix, |rows, floats| {
+                let n_bytes = (rows.end - rows.start) * source.row_bytes();
+                source.decode(rows, floats);
+                Ok::<_, Error>(monitor.advance(n_bytes)?)
+            })
+        };
+        // Up to what was converted before this tensor: those bytes are still in the page cache.
+        let (encoded, ()) = rayon::join(encode, || watch.follow(done, total));
+        encoded.map_err(|error| match error {
+            // The user's word for the tensor, and the shard that is damaged.
+            Error::Encode(quantize::Error::NotFinite { row, col, value, .. }) => {
+                let problem = format!("row {row}, column {col} of the whole is {value}: the file is damaged");
+                Error::malformed(
+                    files[source.part_of(row, col)].path(),
+                    format_args!("tensor `{meta}`"),
+                    problem,
+                )
+            }
+            error => error,
+        })?;
+        done += source.n_rows() * source.row_bytes();
+    }
+    watch.finish()?;
+    Ok(stream.finish()?)
+}
+
+/// Replacing a file of the checkpoint is never what somebody meant.
+fn check_is_no_input(output: &Path, checkpoint: &Checkpoint) -> Result<(), Error> {
+    // An output that cannot be resolved does not exist yet.
+    let Ok(resolved) = output.canonicalize() else { return Ok(()) };
+    match checkpoint.files().find(|file| file.canonicalize().is_ok_and(|file| file == resolved)) {
+        Some(_) => Err(Error::unfit(output, "this is a file of the checkpoint itself; name another output")),
+        None => Ok(()),
+    }
+}
+
+/// The lists of MD5 sums, after the small files have been checked against them and every listed shard was found.
+fn read_checklists(checkpoint: &Checkpoint, monitor: &dyn Monitor) -> Result<Vec<Checklist>, Error> {
+    let Some(list) = Checklist::read(&checkpoint.checklist)? else {
+        let path = checkpoint.checklist.display();
+        monitor.note(&format!("{path} is not there: the files' MD5 sums are not checked"));
+        return Ok(Vec::new());
+    };
+    let n_shards = checkpoint.shards.len();
+    if let Some(missing) =
+        list.names().find(|name| checkpoint::shard_number(name).is_some_and(|n| n >= n_shards))
+    {
+        let problem = "this shard is missing, though checklist.chk lists it; download it too";
+        return Err(Error::unfit(&checkpoint.checklist.with_file_name(missing), problem));
+    }
+    let lists: Vec<_> =
+        [Some(list), Checklist::read(&checkpoint.tokenizer_checklist)?].into_iter().flatten().collect();
+    for file in [&checkpoint.params, &checkpoint.tokenizer] {
+        lists.iter().try_for_each(|list| list.check_small(file))?;
+    }
+    Ok(lists)
+}
+
+fn context_length(options: &Options, name: &Name, params: &Params, monitor: &dyn Monitor) -> u32 {
+    options.context_length.unwrap_or_else(|| {
+        let (n, why) = name.context_length(params.rope_theta);
+        monitor.note(&format!("context length: {n}, because {why}; --context-length overrides it"));
+        n
+    })
 }

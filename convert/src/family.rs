@@ -1,0 +1,101 @@
+//! What a folder's name tells.
+//!
+//! Neither `params.json` nor the weights say how long a context the model was trained for, nor whether it was trained
+//! to chat. Meta's folder names do: `llama-2-7b-chat`, `CodeLlama-13b-Python`, and for Llama 1 the bare `7B`, whose
+//! parent is then called `LLaMA`. What the name does not tell:
+//!
+//! | the name says | context length |
+//! |---|---|
+//! | Code Llama, or a `rope_theta` of 1000000 | 16384 |
+//! | Llama 2 | 4096 |
+//! | Llama, and no number or a 1 | 2048 |
+//! | nothing known | 2048: every family manages that much |
+//!
+//! Whatever is taken is said, and `--context-length` overrides it.
+
+use std::path::Path;
+
+/// Code Llama alone has this base of its rotary frequencies.
+const CODE_LLAMA_ROPE_THETA: f32 = 1e6;
+
+/// The name of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name {
+    /// As the file will carry it.
+    text: String,
+    /// In lower case, letters and digits alone, the parent's before it.
+    folded: String,
+}
+
+impl Name {
+    /// The name of a folder. Where it is a bare size (`7B`, `13b-chat`), its parent's stands before it.
+    pub(crate) fn of(folder: &Path) -> Self {
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let last = |path: &Path| {
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        let (name, parent) = (last(&folder), folder.parent().map(last).unwrap_or_default());
+        let is_size = name.trim_start_matches(|c: char| c.is_ascii_digit()).len() < name.len();
+        let text = match (name.is_empty(), is_size && !parent.is_empty()) {
+            (true, _) => "model".to_owned(),
+            (_, true) => format!("{parent}-{name}"),
+            _ => name,
+        };
+        let folded =
+            text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        Self { text, folded }
+    }
+
+    /// For `general.name` and the output's name.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The context length, and a sentence's end that says why.
+    pub(crate) fn context_length(&self, rope_theta: Option<f32>) -> (u32, &'static str) {
+        let has = |word: &str| self.folded.contains(word);
+        if has("codellama") {
+            (16384, "the folder's name says Code Llama")
+        } else if rope_theta == Some(CODE_LLAMA_ROPE_THETA) {
+            (16384, "params.json has Code Llama's rope_theta")
+        } else if has("llama2") {
+            (4096, "the folder's name says Llama 2")
+        } else if has("llama") && !has("llama3") && !has("llama4") {
+            (2048, "the folder's name says Llama 1")
+        } else {
+            (2048, "the folder's name tells no family that llamita knows")
+        }
+    }
+
+    /// Whether the model was trained on Llama 2's chat format. Code Llama's Instruct models were too.
+    pub(crate) fn says_chat(&self) -> bool {
+        self.folded.contains("chat")
+            || (self.folded.contains("codellama") && self.folded.contains("instruct"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell() {
+        let cases = [
+            ("/models/llama-2-7b-chat", "llama-2-7b-chat", 4096, true),
+            ("/models/Llama2-70B", "Llama2-70B", 4096, false),
+            ("/models/LLaMA/7B", "LLaMA-7B", 2048, false),
+            ("/models/llama-2/13b-chat", "llama-2-13b-chat", 4096, true),
+            ("/models/llama-65b", "llama-65b", 2048, false),
+            ("/models/CodeLlama-7b-Python", "CodeLlama-7b-Python", 16384, false),
+            ("/models/CodeLlama-7b-Instruct", "CodeLlama-7b-Instruct", 16384, true),
+            ("/models/novel-8m", "novel-8m", 2048, false),
+            ("/llama-2-chats/novel-8m", "novel-8m", 2048, false),
+        ];
+        for (folder, text, context, chat) in cases {
+            let name = Name::of(Path::new(folder));
+            let found = (name.as_str(), name.context_length(None).0, name.says_chat());
+            assert_eq!(found, (text, context, chat), "{folder}");
+        }
+        assert_eq!(Name::of(Path::new("/m/x")).context_length(Some(1e6)).0, 16384);
+    }
+}

@@ -1,0 +1,49 @@
+//! The output's keys: what a reader needs to run the model, in llama.cpp's words, and where the file comes from.
+
+use crate::params::Params;
+use crate::plan::Plan;
+use gguf::Metadata;
+use quantize::FileType;
+
+/// Where `params.json` has no `rope_theta`: every Llama before Code Llama.
+const ROPE_THETA: f32 = 10_000.0;
+
+/// `general.quantization_version`: the layouts that ggml has had since June 2023, and that `runtime/blocks` states.
+const QUANTIZATION_VERSION: u32 = 2;
+
+/// Everything but the tokenizer and the chat template.
+pub(crate) fn describe(
+    name: &str,
+    params: &Params,
+    plan: &Plan<'_>,
+    n_shards: usize,
+    context_length: u32,
+    file_type: FileType,
+) -> Metadata {
+    // Every length is bounded by its check in params.rs, or by the file that really has so many rows.
+    let count = |n: u64| u32::try_from(n).expect("a checked length");
+    let mut metadata = Metadata::default();
+    metadata.set("general.architecture", "llama");
+    metadata.set("general.type", "model");
+    metadata.set("general.name", name);
+    metadata.set("general.file_type", file_type.wire());
+    if plan.tensors.iter().any(|tensor| tensor.spec(file_type, plan.tied).ty.is_quantized()) {
+        metadata.set("general.quantization_version", QUANTIZATION_VERSION);
+    }
+    metadata.set("llama.vocab_size", count(plan.n_vocab));
+    metadata.set("llama.context_length", context_length);
+    metadata.set("llama.embedding_length", count(params.dim));
+    metadata.set("llama.block_count", count(params.n_layers));
+    metadata.set("llama.feed_forward_length", count(plan.n_ff));
+    metadata.set("llama.attention.head_count", count(params.n_heads));
+    metadata.set("llama.attention.head_count_kv", count(params.n_kv_heads));
+    metadata.set("llama.attention.layer_norm_rms_epsilon", params.norm_eps);
+    metadata.set("llama.rope.dimension_count", count(params.head_dim()));
+    metadata.set("llama.rope.freq_base", params.rope_theta.unwrap_or(ROPE_THETA));
+
+    metadata.set("llamita.convert.version", env!("CARGO_PKG_VERSION"));
+    metadata.set("llamita.convert.source", "Meta checkpoint");
+    metadata.set("llamita.convert.source_type", plan.tensors[0].source.ty().name());
+    metadata.set("llamita.convert.source_shards", n_shards as u32);
+    metadata
+}
