@@ -1,5 +1,9 @@
 //! Half-precision floats to single, many at a time. Exact, so each level may use its own instruction.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 
 use crate::isa::{Isa, dispatch};

@@ -31,7 +31,11 @@ macro_rules! dispatch {
     ($isa:expr, $name:ident($($arg:expr),* $(,)?)) => {
         match $isa {
             $crate::Isa::Scalar => scalar::$name($($arg),*),
-            _ => scalar::$name($($arg),*),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the variant's token proves that the features which the sibling enables were detected.
+            $crate::Isa::Avx2(_) => unsafe { avx2::$name($($arg),*) },
+            #[cfg(target_arch = "aarch64")]
+            $crate::Isa::Neon(_) => neon::$name($($arg),*),
         }
     };
 }

@@ -36,6 +36,12 @@ pub(crate) trait Weights: Block {
     );
 }
 
+/// Block `b` of each row.
+#[inline(always)]
+pub(crate) fn at<'a, B, const N: usize>(rows: &[&'a [B]; N], b: usize) -> [&'a B; N] {
+    std::array::from_fn(|row| &rows[row][b])
+}
+
 /// Up to [`PANEL_ROWS`] consecutive rows of a matrix.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panel<'a, B> {
@@ -52,14 +58,14 @@ impl<'a, B: Block> Panel<'a, B> {
         Self { blocks, n_blocks, n_rows: PANEL_ROWS.min(blocks.len() / n_blocks) }
     }
 
-    /// Blocks in a row.
-    pub(crate) fn n_blocks(&self) -> usize {
-        self.n_blocks
-    }
-
     /// How many rows.
     pub(crate) fn n_rows(&self) -> usize {
         self.n_rows
+    }
+
+    /// Where a row begins, or would begin, for a prefetch.
+    pub(crate) fn address(&self, row: usize) -> *const u8 {
+        self.blocks.as_ptr().wrapping_add(row * self.n_blocks).cast()
     }
 
     /// `N` rows from `first` on. Past the last row stands the last row again: a kernel needs no narrower sibling for

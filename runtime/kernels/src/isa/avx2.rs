@@ -1,4 +1,7 @@
-//! AVX2, FMA and F16C.
+//! AVX2, FMA and F16C. The loads take arrays, so that their bounds are checked by type; with them, kernels are safe.
+
+use blocks::F16;
+use core::arch::x86_64::*;
 
 /// The proof that this processor has AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,10 +10,8 @@ pub struct Avx2(());
 impl Avx2 {
     /// Asks the processor.
     pub(crate) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c"))
-        .then_some(Self(()))
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c"))
+            .then_some(Self(()))
     }
 
     /// Runs plain code compiled with these features.
@@ -23,4 +24,115 @@ impl Avx2 {
         // SAFETY: the token proves that the features were detected.
         unsafe { with_features(body) }
     }
+}
+
+/// Sixteen bytes.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn load_16(bytes: &[u8; 16]) -> __m128i {
+    // SAFETY: sixteen bytes can be read from the array, at any alignment.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+}
+
+/// Eight floats.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn load_floats(floats: &[f32; 8]) -> __m256 {
+    // SAFETY: eight floats can be read from the array, at any alignment.
+    unsafe { _mm256_loadu_ps(floats.as_ptr()) }
+}
+
+/// Eight floats, to memory.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn store_floats(floats: &mut [f32; 8], x: __m256) {
+    // SAFETY: eight floats can be written to the array, at any alignment.
+    unsafe { _mm256_storeu_ps(floats.as_mut_ptr(), x) }
+}
+
+/// Asks for the line of memory at an address, which may lie anywhere.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn prefetch(address: *const u8) {
+    _mm_prefetch::<_MM_HINT_T0>(address.cast());
+}
+
+/// Four bytes, repeated.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn broadcast_4(bytes: &[i8; 4]) -> __m256i {
+    _mm256_set1_epi32(i32::from_le_bytes(bytes.map(|byte| byte as u8)))
+}
+
+/// Eight halves as floats.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn halves(halves: [F16; 8]) -> __m256 {
+    let [a, b, c, d, e, f, g, h] = halves.map(|half| i16::from_le_bytes(half.0));
+    _mm256_cvtph_ps(_mm_set_epi16(h, g, f, e, d, c, b, a))
+}
+
+/// Sixteen bytes of eight rows, turned: vector `j` has bytes `4j … 4j + 3` of row `r` in its 32-bit lane `r`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn transpose(rows: [&[u8; 16]; 8]) -> [__m256i; 4] {
+    let [r0, r1, r2, r3, r4, r5, r6, r7] = rows;
+    // Rows r and r + 4 side by side: what follows works in halves of 128 bits.
+    let a = _mm256_set_m128i(load_16(r4), load_16(r0));
+    let b = _mm256_set_m128i(load_16(r5), load_16(r1));
+    let c = _mm256_set_m128i(load_16(r6), load_16(r2));
+    let d = _mm256_set_m128i(load_16(r7), load_16(r3));
+    let (ab_low, ab_high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    let (cd_low, cd_high) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+    [
+        _mm256_unpacklo_epi64(ab_low, cd_low),
+        _mm256_unpackhi_epi64(ab_low, cd_low),
+        _mm256_unpacklo_epi64(ab_high, cd_high),
+        _mm256_unpackhi_epi64(ab_high, cd_high),
+    ]
+}
+
+/// The nibbles of sixteen bytes: the low ones of all, then the high ones.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn nibbles(bytes: [__m256i; 4]) -> [__m256i; 8] {
+    let [a, b, c, d] = bytes;
+    let low = _mm256_set1_epi8(15);
+    [
+        _mm256_and_si256(a, low),
+        _mm256_and_si256(b, low),
+        _mm256_and_si256(c, low),
+        _mm256_and_si256(d, low),
+        _mm256_and_si256(_mm256_srli_epi16::<4>(a), low),
+        _mm256_and_si256(_mm256_srli_epi16::<4>(b), low),
+        _mm256_and_si256(_mm256_srli_epi16::<4>(c), low),
+        _mm256_and_si256(_mm256_srli_epi16::<4>(d), low),
+    ]
+}
+
+/// Adds a fifth bit to each of 32 nibbles a row: bit `i` of a row's number belongs to nibble `i`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn add_fifth_bits(mut nibbles: [__m256i; 8], high: [[u8; 4]; 8]) -> [__m256i; 8] {
+    let [a, b, c, d, e, f, g, h] = high.map(i32::from_le_bytes);
+    let high = _mm256_set_epi32(h, g, f, e, d, c, b, a);
+    // Vector j wants bits 4j … 4j + 3, one a byte: the byte that has them, four times, each masked by its bit.
+    let masks = [_mm256_set1_epi32(0x0804_0201), _mm256_set1_epi32(0x8040_2010_u32 as i32)];
+    for (j, nibbles) in nibbles.iter_mut().enumerate() {
+        let byte = j as i32 / 2 * 0x0101_0101;
+        let here = _mm256_set_epi32(
+            byte + 0x0c0c_0c0c,
+            byte + 0x0808_0808,
+            byte + 0x0404_0404,
+            byte,
+            byte + 0x0c0c_0c0c,
+            byte + 0x0808_0808,
+            byte + 0x0404_0404,
+            byte,
+        );
+        let bits = _mm256_and_si256(_mm256_shuffle_epi8(high, here), masks[j % 2]);
+        let set = _mm256_cmpeq_epi8(bits, masks[j % 2]);
+        *nibbles = _mm256_or_si256(*nibbles, _mm256_and_si256(set, _mm256_set1_epi8(16)));
+    }
+    nibbles
 }

@@ -1,5 +1,9 @@
 //! F32, F16 and BF16: floats as they are.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 
 use super::{Panel, Results, Weights};

@@ -1,5 +1,9 @@
 //! Q4_0: unsigned nibbles with an offset of 8. Byte i holds weights i and i + 16.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 
 use super::{Panel, Results, Weights};

@@ -1,5 +1,9 @@
 //! Q5_0: nibbles as in Q4_0 and a fifth bit for each, with an offset of 16.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 
 use super::{Panel, Results, Weights};

@@ -1,5 +1,9 @@
 //! Q8_0: signed bytes, −128 included.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 
 use super::{Panel, Results, Weights};

@@ -1,0 +1,19 @@
+//! See the parent.
+
+use super::{Panel, Results};
+use crate::activations::Per32;
+use crate::dot::per_32::avx2::{Unpacked, multiply as dot};
+use crate::isa::avx2::{halves, nibbles, transpose};
+use blocks::Q4_0;
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn multiply(panel: Panel<'_, Q4_0>, x: Per32<'_>, results: &mut Results) {
+    dot::<4, 8, _>(panel, x, results, |blocks| unpack(blocks));
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn unpack(blocks: [&Q4_0; 8]) -> Unpacked {
+    let q = nibbles(transpose(blocks.map(|block| &block.q)));
+    Unpacked { q, d: halves(blocks.map(|block| block.d)), m: None }
+}

@@ -1,0 +1,20 @@
+//! See the parent.
+
+use super::{Panel, Results};
+use crate::activations::Per32;
+use crate::dot::per_32::avx2::{Unpacked, multiply as dot};
+use crate::isa::avx2::{halves, nibbles, transpose};
+use blocks::Q4_1;
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn multiply(panel: Panel<'_, Q4_1>, x: Per32<'_>, results: &mut Results) {
+    dot::<4, 0, _>(panel, x, results, |blocks| unpack(blocks));
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn unpack(blocks: [&Q4_1; 8]) -> Unpacked {
+    let q = nibbles(transpose(blocks.map(|block| &block.q)));
+    let m = Some(halves(blocks.map(|block| block.m)));
+    Unpacked { q, d: halves(blocks.map(|block| block.d)), m }
+}

@@ -1,0 +1,21 @@
+//! See the parent.
+
+use super::{Panel, Results};
+use crate::activations::Per32;
+use crate::dot::per_32::avx2::{Unpacked, multiply as dot};
+use crate::isa::avx2::{add_fifth_bits, halves, nibbles, transpose};
+use blocks::Q5_1;
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn multiply(panel: Panel<'_, Q5_1>, x: Per32<'_>, results: &mut Results) {
+    dot::<5, 0, _>(panel, x, results, |blocks| unpack(blocks));
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn unpack(blocks: [&Q5_1; 8]) -> Unpacked {
+    let low = nibbles(transpose(blocks.map(|block| &block.q)));
+    let q = add_fifth_bits(low, blocks.map(|block| block.high));
+    let m = Some(halves(blocks.map(|block| block.m)));
+    Unpacked { q, d: halves(blocks.map(|block| block.d)), m }
+}
