@@ -1,0 +1,178 @@
+//! What a session takes: nothing per token, and in all what the plan says.
+//!
+//! A binary of its own, because the allocator below counts for the whole process. Its proofs run one after the other,
+//! each with the process to itself.
+
+use blocks::TensorType;
+use engine::{
+    MemoryPlan, Model, Sampler, SamplerOptions, Session, SessionOptions, StopReason, TextDecoder, generate,
+};
+use llamita_tests::converted;
+use quantize::FileType;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The system's allocator, counting.
+struct Counting;
+
+static N_ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is handed to the system's allocator unchanged; counting touches no memory of the caller's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        N_ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`, which is the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above; the pointer came from the system's allocator, because all of ours do.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        N_ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as for `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, n_bytes: usize) -> *mut u8 {
+        N_ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as for `dealloc`.
+        unsafe { System.realloc(pointer, layout, n_bytes) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The process for one proof alone.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Everything that chooses, so that nothing that might allocate is left out.
+fn sampler_options() -> SamplerOptions {
+    SamplerOptions {
+        temperature: 0.9,
+        top_k: 200,
+        top_p: 0.98,
+        min_p: 0.001,
+        typical_p: 0.99,
+        repeat_penalty: 1.1,
+        presence_penalty: 0.1,
+        frequency_penalty: 0.1,
+        penalty_window: 64,
+        seed: 7,
+    }
+}
+
+/// Generates `n` tokens; the text, and how often memory was asked for after the first token.
+fn generated(file_type: FileType, threads: usize, n: usize) -> (String, usize) {
+    let model = Model::open(converted(file_type)).unwrap();
+    let tokenizer = model.tokenizer();
+    let prompt = tokenizer.with_bos(tokenizer.encode("It was a dark night, and", false));
+    let options = SessionOptions { context: 256, threads, ..Default::default() };
+    let mut session = Session::new(&model, &options).unwrap();
+    let mut sampler = Sampler::new(sampler_options(), model.config().n_vocab);
+    let mut decoder = TextDecoder::default();
+    let mut text = String::with_capacity(64 * n);
+    let (mut first, mut last, mut n_tokens) = (0, 0, 0);
+    let done = generate(&mut session, &mut sampler, &prompt, n, |token| {
+        text.push_str(decoder.push(tokenizer, token));
+        last = N_ALLOCATIONS.load(Ordering::SeqCst);
+        if n_tokens == 0 {
+            first = last;
+        }
+        n_tokens += 1;
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert_eq!(
+        (done.stop, n_tokens),
+        (StopReason::Length, n),
+        "the seed must lead to a text that is long enough"
+    );
+    (text, last - first)
+}
+
+#[test]
+fn a_hundred_tokens_allocate_nothing() {
+    let _alone = alone();
+    for file_type in FileType::all() {
+        for threads in [1, 2] {
+            let (_, n_allocations) = generated(file_type, threads, 101);
+            assert_eq!(n_allocations, 0, "{}, {threads} threads", file_type.name());
+        }
+    }
+}
+
+#[test]
+fn the_allocator_does_count() {
+    let _alone = alone();
+    let before = N_ALLOCATIONS.load(Ordering::SeqCst);
+    drop(std::hint::black_box(vec![1u8; 100]));
+    assert!(N_ALLOCATIONS.load(Ordering::SeqCst) > before);
+}
+
+#[test]
+fn a_seed_gives_one_text_with_any_number_of_threads() {
+    let _alone = alone();
+    for file_type in [FileType::Q4_0, FileType::F16] {
+        let (text, _) = generated(file_type, 1, 100);
+        assert!(text.len() > 100, "{text:?}");
+        for threads in [1, 2, 3] {
+            assert_eq!(generated(file_type, threads, 100).0, text, "{}, {threads} threads", file_type.name());
+        }
+    }
+}
+
+/// Bytes of the process's memory that belong to no file.
+fn anonymous_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("Linux 4.5 or later");
+    1024 * line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+}
+
+#[test]
+fn the_plan_says_what_is_taken() {
+    let _alone = alone();
+    if !cfg!(target_os = "linux") {
+        llamita_tests::did_not_run("the memory plan against the process", "it reads /proc/self/status");
+        return;
+    }
+    let model = Model::open(converted(FileType::Q4_0)).unwrap();
+    let n_context = 2048;
+    for cache_type in [TensorType::F16, TensorType::F32] {
+        let options =
+            SessionOptions { context: n_context, cache_type, batch: 64, threads: 2, ..Default::default() };
+        let plan = MemoryPlan::new(&model, &options);
+        assert_eq!(plan.context, n_context as u64);
+        assert_eq!(plan.kv_cache_bytes, plan.kv_bytes_per_token * n_context as u64);
+        // 8 layers of 4 heads of 32 floats, keys and values.
+        assert_eq!(plan.kv_bytes_per_token, (8 * 4 * 32 * 2 * cache_type.block_bytes()) as u64);
+        assert_eq!(
+            plan.total_bytes(),
+            plan.weights_bytes + plan.kv_cache_bytes + plan.scratch_bytes + plan.tables_bytes
+        );
+
+        let before = anonymous_bytes();
+        let mut session = Session::new(&model, &options).unwrap();
+        session.feed(&[1; 64]).unwrap();
+        let started = anonymous_bytes() - before;
+        let tokens = vec![300; n_context - 64];
+        session.feed(&tokens).unwrap();
+        assert_eq!(session.position(), n_context);
+        let full = anonymous_bytes() - before;
+        // A cache that is not used yet takes nothing but its first pages; full, it takes what was said. Slack: threads'
+        // stacks, the allocator's own, a page per run of keys or values.
+        let slack = 3 << 20;
+        assert!(started <= plan.scratch_bytes + slack, "{cache_type}: {started} at the start; {plan:?}");
+        let said = plan.kv_cache_bytes + plan.scratch_bytes;
+        assert!(full <= said + slack, "{cache_type}: {full} when full, {said} planned");
+        assert!(full >= plan.kv_cache_bytes, "{cache_type}: {full} when full; {plan:?}");
+    }
+}

@@ -1,0 +1,16 @@
+//! What holds only if several rooms agree. One binary, so one link; a module a subject.
+
+#![forbid(unsafe_code)]
+
+mod chat;
+mod files;
+mod golden;
+mod reference;
+mod shards;
+mod tidy;
+mod vocabulary;
+
+#[cfg(feature = "ggml")]
+mod blocks_of_ggml;
+#[cfg(feature = "ggml")]
+mod peer;
