@@ -4,8 +4,11 @@
 use blocks::{Block, TensorType, with_block};
 use std::time::Instant;
 
-/// 4 MiB of floats: more than the cache of a core, less than a tensor.
+/// For the errors' average.
 const N_WEIGHTS: usize = 1 << 20;
+
+/// For the rate, of which the best counts: what `TensorStream` encodes at a time.
+const N_TIMED: usize = 1 << 16;
 
 fn main() {
     let weights = gaussian(N_WEIGHTS);
@@ -14,12 +17,14 @@ fn main() {
     for ty in TensorType::all() {
         with_block!(ty, B => {
             let mut out = vec![0u8; N_WEIGHTS / B::LEN * size_of::<B>()];
-            let rate = (0..5).map(|_| {
+            llamita_quantize::encode(ty, &weights, &mut out);
+            let rates = weights.chunks(N_TIMED).cycle().take(64).map(|weights| {
+                let mut out = vec![0u8; N_TIMED / B::LEN * size_of::<B>()];
                 let start = Instant::now();
-                llamita_quantize::encode(ty, &weights, &mut out);
-                N_WEIGHTS as f64 / start.elapsed().as_secs_f64() / 1e6
+                llamita_quantize::encode(ty, weights, &mut out);
+                N_TIMED as f64 / start.elapsed().as_secs_f64() / 1e6
             });
-            let rate = rate.fold(0.0, f64::max);
+            let rate = rates.fold(0.0, f64::max);
             let mut decoded = vec![0.0; N_WEIGHTS];
             blocks::decode::<B>(blocks::from_bytes(&out), &mut decoded);
             let error = weights.iter().zip(&decoded).map(|(&a, &b)| f64::from(a - b).powi(2)).sum::<f64>();

@@ -23,6 +23,8 @@ mod pack;
 mod q6_k;
 mod q8_0;
 mod symmetric;
+#[cfg(test)]
+mod tests;
 
 use blocks::{Block, TensorType, with_block};
 

@@ -1,12 +1,15 @@
-//! Sums over a block in eight lanes, the shape that vectorizers turn into vector instructions: floating-point addition
-//! may not be reordered by the compiler, so the lanes have to be in the source.
+//! Candidates side by side: the same sums over a block's weights for `K` candidates at once.
+//!
+//! A candidate is a lane. The inner loops run over lanes, which are independent of each other, so that the compiler makes
+//! vector instructions of them on any machine and nothing is added across a vector. (One candidate at a time with the
+//! weights in the lanes ended each sum in a chain of shuffles and scalar additions, and took twice as long.)
+
+use blocks::F16;
+use half::slice::HalfFloatSliceExt;
 
 /// Adding this to a number below 2²² leaves its nearest integer (ties to even) in the low bits of the sum. The
 /// baseline of x86-64 has no instruction that rounds.
 const ROUND: f32 = (3 << 22) as f32;
-
-/// Lanes of the sums.
-const LANES: usize = 8;
 
 /// The smallest scale that an f16 can hold. A block whose weights are all below half of it can only be zero.
 pub(super) const MIN_SCALE: f32 = 1.0 / (1 << 24) as f32;
@@ -26,38 +29,63 @@ pub(super) fn round_to_i8(x: f32) -> i8 {
     (x + ROUND).to_bits() as i8
 }
 
-/// Sums `K` things over the block: `term` gives them for one weight.
+/// For each lane, what `terms` gives for every weight, summed.
 #[inline(always)]
-pub(super) fn sums<const N: usize, const K: usize>(x: &[f32; N], term: impl Fn(f32) -> [f32; K]) -> [f32; K] {
-    let mut acc = [[0.0; LANES]; K];
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    debug_assert!(rest.is_empty());
-    for chunk in chunks {
-        for lane in 0..LANES {
-            let terms = term(chunk[lane]);
-            for k in 0..K {
-                acc[k][lane] += terms[k];
+pub(super) fn sums<const K: usize, const S: usize>(
+    x: &[f32],
+    terms: impl Fn(f32, usize) -> [f32; S],
+) -> [[f32; K]; S] {
+    let mut sums = [[0.0; K]; S];
+    for &x in x {
+        for lane in 0..K {
+            let terms = terms(x, lane);
+            for (sum, term) in sums.iter_mut().zip(terms) {
+                sum[lane] += term;
             }
         }
     }
-    acc.map(|a| ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7])))
+    sums
 }
 
-/// The largest magnitude.
+/// Squared error of a block with the integers `low`…`high` in steps of each lane's scale.
 #[inline(always)]
-pub(super) fn max_abs<const N: usize>(x: &[f32; N]) -> f32 {
-    let mut acc = [0.0f32; LANES];
-    for chunk in x.as_chunks::<LANES>().0 {
-        for lane in 0..LANES {
-            let a = chunk[lane].abs();
-            acc[lane] = if a > acc[lane] { a } else { acc[lane] };
-        }
+pub(super) fn errors<const K: usize>(x: &[f32], scales: &[f32; K], low: f32, high: f32) -> [f32; K] {
+    let inverses = scales.map(f32::recip);
+    let [errors] = sums(x, |x, lane| {
+        let e = x - round((x * inverses[lane]).clamp(low, high)) * scales[lane];
+        [e * e]
+    });
+    errors
+}
+
+/// The lane of the smallest number; the first of equals.
+#[inline(always)]
+pub(super) fn least<const K: usize>(numbers: &[f32; K]) -> usize {
+    let mut best = 0;
+    for lane in 1..K {
+        best = if numbers[lane] < numbers[best] { lane } else { best };
     }
-    acc.into_iter().fold(0.0, f32::max)
+    best
 }
 
-/// A scale as the file will hold it: not 0, not infinite.
+/// The weight of the largest magnitude.
 #[inline(always)]
-pub(super) fn to_scale(d: f32) -> blocks::F16 {
-    blocks::F16::from_f32(d.abs().clamp(MIN_SCALE, MAX_SCALE).copysign(d))
+pub(super) fn extreme(x: &[f32]) -> f32 {
+    // Without their signs, floats are ordered as integers are; and a maximum of integers the compiler may reorder.
+    let largest = x.iter().fold(0, |largest, x| (x.abs().to_bits() as i32).max(largest));
+    let largest = f32::from_bits(largest as u32);
+    if x.contains(&largest) { largest } else { -largest }
 }
+
+/// Scales as the file will hold them: rounded to halves, not 0, not infinite.
+#[inline(always)]
+pub(super) fn to_scales<const K: usize>(scales: [f32; K]) -> [f32; K] {
+    let mut halves = [half::f16::ZERO; K];
+    let mut rounded = [0.0; K];
+    halves.convert_from_f32_slice(&scales.map(|d| d.abs().clamp(MIN_SCALE, MAX_SCALE).copysign(d)));
+    halves.convert_to_f32_slice(&mut rounded);
+    rounded
+}
+
+/// A block of nothing has this scale.
+pub(super) const ZERO: F16 = F16([0; 2]);
