@@ -77,6 +77,10 @@ struct Int8<S, const RUN: usize> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sum {
     /// Σq.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        allow(dead_code, reason = "only unsigned weights have an offset to repay")
+    )]
     pub(crate) q: i32,
     /// `f32(Σq) · d`: what the run adds for each unit of the weights' minimum.
     pub(crate) s: f32,
@@ -134,6 +138,10 @@ pub(crate) struct Per256<'a> {
     pub(crate) n_runs: usize,
     pub(crate) q: &'a [[i8; 256]],
     pub(crate) d: &'a [f32],
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        allow(dead_code, reason = "only unsigned weights have an offset to repay")
+    )]
     pub(crate) sums: &'a [[i16; 16]],
 }
 

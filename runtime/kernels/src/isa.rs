@@ -35,7 +35,8 @@ macro_rules! dispatch {
             // SAFETY: the variant's token proves that the features which the sibling enables were detected.
             $crate::Isa::Avx2(_) => unsafe { avx2::$name($($arg),*) },
             #[cfg(target_arch = "aarch64")]
-            $crate::Isa::Neon(_) => neon::$name($($arg),*),
+            // SAFETY: likewise.
+            $crate::Isa::Neon(_) => unsafe { neon::$name($($arg),*) },
         }
     };
 }

@@ -85,7 +85,9 @@ fn stream<B: Block>(
     results: &mut [f32; PANEL_ROWS],
     load: impl Fn(&[B; 8]) -> __m256,
 ) {
-    for (pair, results) in results.as_chunks_mut::<16>().0.iter_mut().enumerate().take(panel.n_rows().div_ceil(16)) {
+    for (pair, results) in
+        results.as_chunks_mut::<16>().0.iter_mut().enumerate().take(panel.n_rows().div_ceil(16))
+    {
         let rows: [[&[B]; 8]; 2] = [panel.rows(16 * pair), panel.rows(16 * pair + 8)];
         let next = panel.address(16 * (pair + 1));
         let mut acc = [_mm256_setzero_ps(); 2];
@@ -114,7 +116,12 @@ fn stream<B: Block>(
 /// Several tokens: a run of sixteen rows is turned once into a tile, which all tokens use.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn tile<B: Block>(panel: Panel<'_, B>, x: Floats<'_>, results: &mut Results, load: impl Fn(&[B; 8]) -> __m256) {
+fn tile<B: Block>(
+    panel: Panel<'_, B>,
+    x: Floats<'_>,
+    results: &mut Results,
+    load: impl Fn(&[B; 8]) -> __m256,
+) {
     let mut tile = [[_mm256_setzero_ps(); 2]; RUN];
     results.fill([0.0; PANEL_ROWS]);
     for pair in 0..panel.n_rows().div_ceil(16) {

@@ -124,7 +124,12 @@ fn step_of<const BITS: u32, const OFFSET: i32, const T: usize>(
         }
         for (b, tile) in tile.iter().enumerate() {
             let w = [&tile[2 * pair], &tile[2 * pair + 1]];
-            add_block::<BITS, OFFSET, 2, T>(&mut acc, w, x, std::array::from_fn(|t| first_run + t * x.n_runs + b));
+            add_block::<BITS, OFFSET, 2, T>(
+                &mut acc,
+                w,
+                x,
+                std::array::from_fn(|t| first_run + t * x.n_runs + b),
+            );
         }
         for (t, results) in results.iter_mut().enumerate() {
             let results = results.as_chunks_mut().0;

@@ -1,0 +1,90 @@
+//! Four rows at a time, a row a lane; four columns of each are a step. A group's four steps are summed in 16 bits
+//! (4 · 32 · 127 = 16 256), widened, and multiplied by the group's scale.
+
+use crate::activations::Per256;
+use crate::isa::neon::{broadcast_4, load_floats, prefetch, store_floats};
+use crate::unpack::{Panel, Results, at};
+use blocks::Block;
+use core::arch::aarch64::*;
+
+/// A block of 256 weights `d · scale · q` of four rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Unpacked {
+    /// Columns `4j … 4j + 3` of each row in its lane, signed, up to six bits.
+    pub(crate) q: [int8x16_t; 64],
+    /// Scale of each group of sixteen columns, a row a lane.
+    pub(crate) scales: [int32x4_t; 16],
+    pub(crate) d: float32x4_t,
+}
+
+/// Tokens of a step.
+const STEP_TOKENS: usize = 4;
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn multiply<B: Block>(
+    panel: Panel<'_, B>,
+    x: Per256<'_>,
+    results: &mut Results,
+    unpack: impl Fn([&B; 4], &mut Unpacked),
+) {
+    let mut w = Unpacked { q: [vdupq_n_s8(0); 64], scales: [vdupq_n_s32(0); 16], d: vdupq_n_f32(0.0) };
+    for group in 0..panel.n_rows().div_ceil(4) {
+        let rows: [&[B]; 4] = panel.rows(4 * group);
+        let next = panel.address(4 * (group + 1));
+        for results in &mut *results {
+            store_floats(&mut results.as_chunks_mut().0[group], vdupq_n_f32(0.0));
+        }
+        for b in 0..x.n_runs {
+            // Four rows are consecutive in memory: four of their blocks further on for four blocks used.
+            for line in (0..4 * size_of::<B>()).step_by(64) {
+                prefetch(next.wrapping_add(b * 4 * size_of::<B>() + line));
+            }
+            unpack(at(&rows, b), &mut w);
+            for (step, results) in results.chunks_mut(STEP_TOKENS).enumerate() {
+                let first_run = step * STEP_TOKENS * x.n_runs + b;
+                match results.len() {
+                    1 => add_block::<1>(&w, &x, first_run, group, results),
+                    2 => add_block::<2>(&w, &x, first_run, group, results),
+                    3 => add_block::<3>(&w, &x, first_run, group, results),
+                    _ => add_block::<STEP_TOKENS>(&w, &x, first_run, group, results),
+                }
+            }
+        }
+    }
+}
+
+/// Adds a block's products with `T` tokens to a group's results.
+#[inline]
+#[target_feature(enable = "neon")]
+fn add_block<const T: usize>(
+    w: &Unpacked,
+    x: &Per256<'_>,
+    first_run: usize,
+    group: usize,
+    results: &mut Results,
+) {
+    let runs: [usize; T] = std::array::from_fn(|t| first_run + t * x.n_runs);
+    let a: [&[[i8; 4]]; T] = std::array::from_fn(|t| x.q[runs[t]].as_chunks::<4>().0);
+    let mut sums = [vdupq_n_s32(0); T];
+    for (sixteen, (q, scale)) in w.q.as_chunks::<4>().0.iter().zip(w.scales).enumerate() {
+        let mut low = [vdupq_n_s16(0); T];
+        let mut high = low;
+        for (j, q) in q.iter().enumerate() {
+            for t in 0..T {
+                let a = broadcast_4(&a[t][4 * sixteen + j]);
+                low[t] = vmlal_s8(low[t], vget_low_s8(*q), vget_low_s8(a));
+                high[t] = vmlal_high_s8(high[t], *q, a);
+            }
+        }
+        for t in 0..T {
+            let products = vpaddq_s32(vpaddlq_s16(low[t]), vpaddlq_s16(high[t]));
+            sums[t] = vmlaq_s32(sums[t], products, scale);
+        }
+    }
+    for (t, results) in results.iter_mut().enumerate().take(T) {
+        let results = &mut results.as_chunks_mut().0[group];
+        let product = vmulq_f32(vcvtq_f32_s32(sums[t]), w.d);
+        store_floats(results, vfmaq_f32(load_floats(results), product, vdupq_n_f32(x.d[runs[t]])));
+    }
+}

@@ -1,0 +1,182 @@
+//! Four rows at a time, a row a lane; four columns of each are a step. Products are summed in 16 bits as long as they
+//! fit, and the offset is taken from the weights as they are unpacked.
+
+use crate::activations::Per32;
+use crate::isa::neon::{broadcast_4, load_floats, prefetch, store_floats};
+use crate::unpack::{Panel, Results, at};
+use blocks::Block;
+use core::arch::aarch64::*;
+
+/// A block of 32 weights `d · q + m` of four rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Unpacked {
+    /// Columns `4j … 4j + 3` of each row in its lane, signed.
+    pub(crate) q: [int8x16_t; 8],
+    pub(crate) d: float32x4_t,
+    /// `None` for a type that has no minimum.
+    pub(crate) m: Option<float32x4_t>,
+}
+
+/// Blocks of a tile: 256 columns.
+const TILE_BLOCKS: usize = 8;
+
+/// Groups of four rows in a panel.
+const GROUPS: usize = 8;
+
+/// From this many tokens on, a tile of unpacked weights in the first cache is worth its stores and loads.
+const TILE_TOKENS: usize = 5;
+
+/// Tokens of a step from a tile: with two groups of rows, six sums; more do not fit the registers.
+const STEP_TOKENS: usize = 3;
+
+/// How many steps' products fit 16 bits, one product a step, for weights of at most this magnitude.
+pub(crate) const fn steps(largest: usize) -> usize {
+    let steps = 32_767 / (largest * 127);
+    if steps < 8 { steps } else { 8 }
+}
+
+/// For types whose products fit 16 bits `STEPS` at a time: see [`steps`].
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn multiply<const STEPS: usize, B: Block>(
+    panel: Panel<'_, B>,
+    x: Per32<'_>,
+    results: &mut Results,
+    unpack: impl Fn([&B; 4]) -> Unpacked,
+) {
+    match results.len() {
+        0 => (),
+        1 => stream::<STEPS, 1, B>(panel, x, results, unpack),
+        2 => stream::<STEPS, 2, B>(panel, x, results, unpack),
+        3 => stream::<STEPS, 3, B>(panel, x, results, unpack),
+        n if n < TILE_TOKENS => stream::<STEPS, 4, B>(panel, x, results, unpack),
+        _ => tile::<STEPS, B>(panel, x, results, unpack),
+    }
+}
+
+/// Few tokens: weights go from the file through registers, while the rows that come next are fetched.
+#[inline]
+#[target_feature(enable = "neon")]
+fn stream<const STEPS: usize, const T: usize, B: Block>(
+    panel: Panel<'_, B>,
+    x: Per32<'_>,
+    results: &mut Results,
+    unpack: impl Fn([&B; 4]) -> Unpacked,
+) {
+    for group in 0..panel.n_rows().div_ceil(4) {
+        let rows: [&[B]; 4] = panel.rows(4 * group);
+        let next = panel.address(4 * (group + 1));
+        let mut acc = [[vdupq_n_f32(0.0); T]; 1];
+        for b in 0..x.n_runs {
+            // Four rows are consecutive in memory: four of their blocks further on for four blocks used.
+            for line in (0..4 * size_of::<B>()).step_by(64) {
+                prefetch(next.wrapping_add(b * 4 * size_of::<B>() + line));
+            }
+            let w = unpack(at(&rows, b));
+            add_block::<STEPS, 1, T>(&mut acc, [&w], &x, std::array::from_fn(|t| t * x.n_runs + b));
+        }
+        for (t, results) in results.iter_mut().enumerate() {
+            store_floats(&mut results.as_chunks_mut().0[group], acc[0][t]);
+        }
+    }
+}
+
+/// Many tokens: 256 columns of all rows are unpacked once into a tile, which all tokens use.
+#[inline]
+#[target_feature(enable = "neon")]
+fn tile<const STEPS: usize, B: Block>(
+    panel: Panel<'_, B>,
+    x: Per32<'_>,
+    results: &mut Results,
+    unpack: impl Fn([&B; 4]) -> Unpacked,
+) {
+    let zero = vdupq_n_f32(0.0);
+    let nothing = Unpacked { q: [vdupq_n_s8(0); 8], d: zero, m: Some(zero) };
+    let mut tile = [[nothing; GROUPS]; TILE_BLOCKS];
+    results.fill([0.0; 4 * GROUPS]);
+    for first in (0..x.n_runs).step_by(TILE_BLOCKS) {
+        let tile = &mut tile[..TILE_BLOCKS.min(x.n_runs - first)];
+        for group in 0..GROUPS {
+            let rows: [&[B]; 4] = panel.rows(4 * group);
+            for (b, tile) in tile.iter_mut().enumerate() {
+                tile[group] = unpack(at(&rows, first + b));
+            }
+        }
+        for (step, results) in results.chunks_mut(STEP_TOKENS).enumerate() {
+            let first_run = step * STEP_TOKENS * x.n_runs + first;
+            match results.len() {
+                1 => step_of::<STEPS, 1>(tile, &x, first_run, results),
+                2 => step_of::<STEPS, 2>(tile, &x, first_run, results),
+                _ => step_of::<STEPS, STEP_TOKENS>(tile, &x, first_run, results),
+            }
+        }
+    }
+}
+
+/// All rows of a tile with a few tokens.
+#[inline]
+#[target_feature(enable = "neon")]
+fn step_of<const STEPS: usize, const T: usize>(
+    tile: &[[Unpacked; GROUPS]],
+    x: &Per32<'_>,
+    first_run: usize,
+    results: &mut Results,
+) {
+    for pair in 0..GROUPS / 2 {
+        let mut acc = [[vdupq_n_f32(0.0); T]; 2];
+        for (t, results) in results.iter().enumerate() {
+            let results = results.as_chunks().0;
+            (acc[0][t], acc[1][t]) = (load_floats(&results[2 * pair]), load_floats(&results[2 * pair + 1]));
+        }
+        for (b, tile) in tile.iter().enumerate() {
+            let w = [&tile[2 * pair], &tile[2 * pair + 1]];
+            add_block::<STEPS, 2, T>(&mut acc, w, x, std::array::from_fn(|t| first_run + t * x.n_runs + b));
+        }
+        for (t, results) in results.iter_mut().enumerate() {
+            let results = results.as_chunks_mut().0;
+            store_floats(&mut results[2 * pair], acc[0][t]);
+            store_floats(&mut results[2 * pair + 1], acc[1][t]);
+        }
+    }
+}
+
+/// Adds a block's products to the sums of `G` groups of rows with `T` tokens.
+#[inline]
+#[target_feature(enable = "neon")]
+fn add_block<const STEPS: usize, const G: usize, const T: usize>(
+    acc: &mut [[float32x4_t; T]; G],
+    w: [&Unpacked; G],
+    x: &Per32<'_>,
+    runs: [usize; T],
+) {
+    let a: [&[[i8; 4]]; T] = std::array::from_fn(|t| x.q[runs[t]].as_chunks::<4>().0);
+    let mut sums = [[vdupq_n_s32(0); T]; G];
+    for first in (0..8).step_by(STEPS) {
+        let mut low = [[vdupq_n_s16(0); T]; G];
+        let mut high = low;
+        for j in first..first + STEPS {
+            for t in 0..T {
+                let a = broadcast_4(&a[t][j]);
+                for g in 0..G {
+                    low[g][t] = vmlal_s8(low[g][t], vget_low_s8(w[g].q[j]), vget_low_s8(a));
+                    high[g][t] = vmlal_high_s8(high[g][t], w[g].q[j], a);
+                }
+            }
+        }
+        for g in 0..G {
+            for t in 0..T {
+                let wide = vpaddq_s32(vpaddlq_s16(low[g][t]), vpaddlq_s16(high[g][t]));
+                sums[g][t] = vaddq_s32(sums[g][t], wide);
+            }
+        }
+    }
+    for t in 0..T {
+        let (d, s) = (vdupq_n_f32(x.d[runs[t]]), vdupq_n_f32(x.sums[runs[t]].s));
+        for g in 0..G {
+            acc[g][t] = vfmaq_f32(acc[g][t], vcvtq_f32_s32(sums[g][t]), vmulq_f32(w[g].d, d));
+            if let Some(m) = w[g].m {
+                acc[g][t] = vfmaq_f32(acc[g][t], m, s);
+            }
+        }
+    }
+}

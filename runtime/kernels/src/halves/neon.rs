@@ -1,0 +1,14 @@
+//! See the parent.
+
+use crate::isa::neon::{halves as four, store_floats};
+use blocks::F16;
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn to_f32(halves: &[F16], out: &mut [f32]) {
+    let ((halves, halves_rest), (out, out_rest)) = (halves.as_chunks::<4>(), out.as_chunks_mut::<4>());
+    for (halves, out) in halves.iter().zip(out) {
+        store_floats(out, four(*halves));
+    }
+    super::scalar::to_f32(halves_rest, out_rest);
+}

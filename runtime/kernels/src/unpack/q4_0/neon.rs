@@ -1,0 +1,19 @@
+//! See the parent.
+
+use super::{Panel, Results};
+use crate::activations::Per32;
+use crate::dot::per_32::neon::{Unpacked, multiply as dot, steps};
+use crate::isa::neon::{halves, nibbles, signed, transpose};
+use blocks::Q4_0;
+
+#[target_feature(enable = "neon")]
+pub(super) fn multiply(panel: Panel<'_, Q4_0>, x: Per32<'_>, results: &mut Results) {
+    dot::<{ steps(8) }, _>(panel, x, results, |blocks| unpack(blocks));
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn unpack(blocks: [&Q4_0; 4]) -> Unpacked {
+    let q = signed(nibbles(transpose(blocks.map(|block| &block.q))), 8);
+    Unpacked { q, d: halves(blocks.map(|block| block.d)), m: None }
+}
