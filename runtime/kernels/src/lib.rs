@@ -1,4 +1,42 @@
 //! The arithmetic: matrix products per block format and ISA, norms, rotary embedding, attention, threads.
+//!
+//! # One definition of every sum
+//!
+//! A result has the same bits at every ISA level, for every batch size, split of rows and number of threads. So a text
+//! is the same on every machine, a prompt may be fed in one pass or token by token, and tests assert equality where
+//! others assert a tolerance. Each operation's definition is its scalar; for products it is, with activations `a` in
+//! int8 (see [`Activations`]):
+//!
+//! | weights | a block of a row adds |
+//! |---|---|
+//! | Q4_0 Q5_0 Q8_0 | `acc = fma(f32(Σ q·a), d_w · d_a, acc)`, the integer sum exact |
+//! | Q4_1 Q5_1 | the same, then `acc = fma(m_w, f32(Σ a) · d_a, acc)` |
+//! | Q6_K | `acc = fma(f32(Σ_s scale_s · Σ q·a) · d_w, d_a, acc)`, all integers exact |
+//! | F32 F16 BF16 | one chain of fused multiply-adds in the order of k inside 256 columns; these runs added in order |
+//!
+//! The blocks follow each other in one chain per result: floats are never summed in parts. That a vector holds *one
+//! column of several rows* and not several columns of one row makes this free: a lane is a result, and a block's work in
+//! floats serves as many results as there are lanes.
+//!
+//! Norms, scores and softmax sum over 16 virtual lanes and a fixed tree; `exp`, sine and cosine are our own; attention's
+//! tiles start at position 0. What is left to the hardware is IEEE 754: additions, products, fused multiply-adds,
+//! division, square root.
+//!
+//! # How it is laid out
+//!
+//! Rows of weights are multiplied where they lie, in panels of 32 that threads claim from a counter. For a token alone
+//! the bytes are turned in registers, eight (four) rows at a time, while the rows that follow are prefetched: rows are
+//! contiguous in the file, but eight of them are more streams than a hardware prefetcher follows. For several tokens
+//! 256 columns of a panel are unpacked once into a tile in the first cache.
+//!
+//! * A **format** is a folder of `unpack`: what a block means, with a sibling for each level.
+//! * A **shape of sum** is a folder of `dot`: a float scale per 32, an integer scale per 16 under a float per 256, floats.
+//! * A **level** is a variant of [`Isa`] with a token that only detection makes, its loads in `isa`, and its siblings.
+//!   What needs no instruction of its own (norms, attention, packing) is plain code compiled under each level's
+//!   features.
+//!
+//! To add a format: its block in `blocks`, its folder in `unpack`. To add a level: a line in `isa.rs` wherever the
+//! compiler asks, and a sibling in each folder.
 
 mod activations;
 mod attention;
