@@ -1,1 +1,565 @@
+//! Whole conversions: of checkpoints that are right in unusual ways, and of those that are wrong in each way that there
+//! is.
 
+use crate::fixture::{self, Pickle, Tensor};
+use crate::{ChatTemplate, Error, Options, convert};
+use quantize::{Cancelled, FileType, Monitor};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use tempfile::TempDir;
+
+const OPTIONS: Options = Options {
+    file_type: FileType::F32,
+    chat_template: ChatTemplate::Auto,
+    context_length: None,
+    verify: true,
+};
+
+/// A checkpoint in `novel`, and an empty folder `out` beside it.
+struct Bench {
+    home: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let home = TempDir::new().unwrap();
+        let bench = Self { home };
+        fs::create_dir(bench.folder()).unwrap();
+        fs::create_dir(bench.out()).unwrap();
+        fixture::write(&bench.folder());
+        bench
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.home.path().join("novel")
+    }
+
+    fn out(&self) -> PathBuf {
+        self.home.path().join("out")
+    }
+
+    fn put(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.folder().join(name), bytes).unwrap();
+    }
+
+    fn shard(&self, tensors: &[Tensor]) {
+        self.put("consolidated.00.pth", fixture::save(tensors));
+    }
+
+    fn convert(&self, options: &Options) -> Result<gguf::File, Error> {
+        let output = self.out().join("model.gguf");
+        convert(&self.folder(), Some(&output), options, &())?;
+        Ok(gguf::File::open(output).unwrap())
+    }
+
+    fn left(&self) -> usize {
+        fs::read_dir(self.out()).unwrap().count()
+    }
+}
+
+/// Names, shapes and bytes.
+fn contents(file: &gguf::File) -> Vec<(String, Vec<u64>, Vec<u8>)> {
+    let tensors = file.tensors().iter();
+    tensors.map(|tensor| (tensor.name.clone(), tensor.shape.clone(), file.bytes(tensor).to_vec())).collect()
+}
+
+fn find<'a>(tensors: &'a mut [Tensor], name: &str) -> &'a mut Tensor {
+    tensors.iter_mut().find(|tensor| tensor.name == name).unwrap()
+}
+
+/// Part `i` of `n` of a contiguous f32 matrix.
+fn part(tensor: &Tensor, axis: usize, i: usize, n: usize) -> Tensor {
+    let (rows, cols) = (tensor.shape[0], tensor.shape[1]);
+    let value = |row: usize, col: usize| {
+        let at = (row * cols + col) * 4;
+        f32::from_le_bytes(tensor.bytes[at..at + 4].try_into().unwrap())
+    };
+    let mut shape = [rows, cols];
+    shape[axis] /= n;
+    let start = [(axis == 0) as usize * i * shape[0], (axis == 1) as usize * i * shape[1]];
+    let cells = (0..shape[0]).flat_map(|row| (0..shape[1]).map(move |col| (row, col)));
+    Tensor::new(tensor.name, &shape, cells.map(|(row, col)| value(start[0] + row, start[1] + col)))
+}
+
+/// Puts shards in the place of the one file. `embedding`: the axis along which the embedding is split.
+fn split(bench: &Bench, n: usize, embedding: usize) {
+    for i in 0..n {
+        let parts: Vec<_> = fixture::tensors()
+            .iter()
+            .map(|tensor| match tensor.name {
+                name if tensor.shape.len() == 1 => Tensor { name, ..tensor.clone() },
+                "tok_embeddings.weight" => part(tensor, embedding, i, n),
+                name if name.ends_with("wo.weight") || name.ends_with("w2.weight") => part(tensor, 1, i, n),
+                _ => part(tensor, 0, i, n),
+            })
+            .collect();
+        bench.put(&format!("consolidated.{i:02}.pth"), fixture::save(&parts));
+    }
+}
+
+#[test]
+fn shards_and_views_give_the_same_bytes() {
+    let whole = Bench::new();
+    let expected = contents(&whole.convert(&OPTIONS).unwrap());
+    assert_eq!(expected.len(), 12);
+    assert_eq!(expected[0].0, "token_embd.weight");
+    assert_eq!(expected[0].1, [8, 10]);
+    assert_eq!(expected[0].2, fixture::tensors()[0].bytes);
+
+    for embedding in [0, 1] {
+        let bench = Bench::new();
+        split(&bench, 2, embedding);
+        assert!(
+            contents(&bench.convert(&OPTIONS).unwrap()) == expected,
+            "embedding split along axis {embedding}"
+        );
+    }
+
+    // wq transposed in its storage; w3 at an offset in w1's; a table that the model computes, of a type that nobody reads.
+    let bench = Bench::new();
+    let mut tensors = fixture::tensors();
+    let wq = find(&mut tensors, "layers.0.attention.wq.weight");
+    let transposed: Vec<u8> =
+        (0..64).flat_map(|i| wq.bytes[(i % 8 * 8 + i / 8) * 4..][..4].to_vec()).collect();
+    (wq.bytes, wq.strides) = (transposed, vec![1, 8]);
+    let w3 = std::mem::take(&mut find(&mut tensors, "layers.0.feed_forward.w3.weight").bytes);
+    let w1 = tensors.iter().position(|tensor| tensor.name.contains("w1")).unwrap();
+    tensors[w1].bytes.extend(w3);
+    tensors[w1].n_declared = 192;
+    let w3 = find(&mut tensors, "layers.0.feed_forward.w3.weight");
+    (w3.shares, w3.offset, w3.n_declared) = (Some(w1), 96, 192);
+    let mut freqs = Tensor::new("rope.freqs", &[2], [1.0, 2.0]);
+    freqs.storage = "ComplexFloatStorage";
+    tensors.push(freqs);
+    bench.shard(&tensors);
+    assert!(contents(&bench.convert(&OPTIONS).unwrap()) == expected);
+}
+
+#[test]
+fn halves_become_what_they_are() {
+    for (storage, file_type) in [("HalfStorage", FileType::F16), ("BFloat16Storage", FileType::Bf16)] {
+        let bench = Bench::new();
+        let mut tensors = fixture::tensors();
+        // Bits of all kinds, subnormal and negative among them; no exponent is full.
+        let mut bits = 1u16;
+        for tensor in &mut tensors {
+            tensor.storage = storage;
+            tensor.bytes = (0..tensor.n_declared)
+                .flat_map(|_| {
+                    bits = bits.wrapping_mul(25173).wrapping_add(13849);
+                    (bits & 0xbbff).to_le_bytes()
+                })
+                .collect();
+        }
+        bench.shard(&tensors);
+        let file = bench.convert(&Options { file_type, ..OPTIONS }).unwrap();
+        let [embedding, q] =
+            ["token_embd.weight", "blk.0.attn_q.weight"].map(|name| file.tensor(name).unwrap());
+        assert_eq!(file.bytes(embedding), tensors[0].bytes, "{storage}");
+        assert_eq!(file.bytes(q), tensors[3].bytes, "{storage}");
+    }
+}
+
+#[test]
+fn keys_say_what_was_found() {
+    let bench = Bench::new();
+    let file = bench
+        .convert(&Options { context_length: Some(77), chat_template: ChatTemplate::Llama2, ..OPTIONS })
+        .unwrap();
+    let expected = [
+        ("llama.vocab_size", 10),
+        ("llama.context_length", 77),
+        ("llama.embedding_length", 8),
+        ("llama.block_count", 1),
+        ("llama.feed_forward_length", 12),
+        ("llama.attention.head_count", 2),
+        ("llama.attention.head_count_kv", 1),
+        ("llama.rope.dimension_count", 4),
+        ("tokenizer.ggml.bos_token_id", 1),
+    ];
+    for (key, value) in expected {
+        assert_eq!(file.metadata().uint(key).unwrap(), Some(value), "{key}");
+    }
+    assert_eq!(file.metadata().float("llama.rope.freq_base").unwrap(), Some(10000.0));
+    assert_eq!(
+        file.metadata().strings("tokenizer.ggml.tokens").unwrap().unwrap().get(2),
+        Some(b"c".as_slice())
+    );
+    assert_eq!(file.metadata().str("tokenizer.chat_template").unwrap(), Some(crate::LLAMA2_CHAT_TEMPLATE));
+}
+
+/// Breaks a checkpoint; the sentence has to name these.
+type Case = (&'static str, fn(&Bench), &'static [&'static str]);
+
+const SHARD: &str = "consolidated.00.pth";
+const ZEROS: &str = "00000000000000000000000000000000";
+
+const CASES: &[Case] = &[
+    ("empty file", |b| b.put(SHARD, ""), &[SHARD, "empty"]),
+    ("web page", |b| b.put(SHARD, "<!DOCTYPE html><html>Forbidden</html>"), &[SHARD, "web page"]),
+    (
+        "git's pointer",
+        |b| b.put(SHARD, "version https://git-lfs.github.com/spec/v1\n"),
+        &[SHARD, "git lfs pull"],
+    ),
+    (
+        "old format",
+        |b| b.put(SHARD, b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."),
+        &[SHARD, "before version 1.6"],
+    ),
+    (
+        "os.system",
+        |b| b.put(SHARD, fixture::save_pickled(b"\x80\x02cos\nsystem\nX\x02\0\0\0ls\x85R.", &[])),
+        &[SHARD, "at byte 48", "os.system", "Nothing of it was run"],
+    ),
+    (
+        "builtins.eval in a tensor's place",
+        |b| {
+            let pickle = Pickle::state_dict(&fixture::tensors()).0;
+            let at = pickle.windows(5).position(|w| w == b"ctorc").unwrap();
+            let pickle = [&pickle[..at], b"cbuiltins\neval\n", &pickle[at..]].concat();
+            b.put(SHARD, fixture::save_pickled(&pickle, &fixture::tensors()));
+        },
+        &[SHARD, "at byte", "builtins.eval"],
+    ),
+    (
+        "a storage shorter than its view",
+        |b| {
+            let mut tensors = fixture::tensors();
+            tensors[3].bytes.truncate(100);
+            b.shard(&tensors);
+        },
+        &[SHARD, "layers.0.attention.wq.weight", "has 25", "damaged"],
+    ),
+    (
+        "a view past its storage",
+        |b| {
+            let mut tensors = fixture::tensors();
+            tensors[3].offset = 1;
+            b.shard(&tensors);
+        },
+        &[SHARD, "layers.0.attention.wq.weight", "does not fit"],
+    ),
+    (
+        "strides that overflow",
+        |b| {
+            let mut tensors = fixture::tensors();
+            tensors[3].strides = vec![i64::MAX as usize, 1];
+            b.shard(&tensors);
+        },
+        &[SHARD, "layers.0.attention.wq.weight", "does not fit"],
+    ),
+    (
+        "strides of zero",
+        |b| {
+            let mut tensors = fixture::tensors();
+            (tensors[3].shape, tensors[3].strides) = (vec![1 << 40, 1 << 20], vec![0, 0]);
+            b.shard(&tensors);
+        },
+        &[SHARD, "layers.0.attention.wq.weight", "does not fit"],
+    ),
+    (
+        "a type that is no weight's",
+        |b| {
+            let mut tensors = fixture::tensors();
+            tensors[3].storage = "DoubleStorage";
+            b.shard(&tensors);
+        },
+        &[SHARD, "layers.0.attention.wq.weight", "DoubleStorage"],
+    ),
+    (
+        "not a number",
+        |b| {
+            let mut tensors = fixture::tensors();
+            tensors[3].bytes[8..12].copy_from_slice(&f32::NAN.to_le_bytes());
+            b.shard(&tensors);
+        },
+        &[SHARD, "layers.0.attention.wq.weight", "row 0, column 2", "NaN"],
+    ),
+    (
+        "a tensor missing",
+        |b| b.shard(&fixture::tensors()[..11]),
+        &[SHARD, "layers.0.ffn_norm.weight", "missing"],
+    ),
+    (
+        "a tensor too many",
+        |b| {
+            let mut tensors = fixture::tensors();
+            tensors.push(Tensor::new("layers.0.attention.wq.bias", &[8], [0.0; 8]));
+            b.shard(&tensors);
+        },
+        &[SHARD, "layers.0.attention.wq.bias"],
+    ),
+    (
+        "a layer too many",
+        |b| {
+            let mut tensors = fixture::tensors();
+            tensors.push(Tensor::new("layers.1.ffn_norm.weight", &[8], [0.0; 8]));
+            b.shard(&tensors);
+        },
+        &[SHARD, "layers.1.ffn_norm.weight", "n_layers"],
+    ),
+    (
+        "Hugging Face's names",
+        |b| b.shard(&[Tensor::new("model.norm.weight", &[1], [0.0])]),
+        &[SHARD, "Hugging Face"],
+    ),
+    (
+        "a shard missing in the middle",
+        |b| b.put("consolidated.02.pth", "x"),
+        &["consolidated.01.pth", "missing"],
+    ),
+    (
+        "a listed shard missing",
+        |b| b.put("checklist.chk", format!("{ZEROS}  consolidated.01.pth\n")),
+        &["consolidated.01.pth", "missing"],
+    ),
+    (
+        "the last shard missing",
+        |b| {
+            split(b, 2, 1);
+            fs::remove_file(b.folder().join("consolidated.01.pth")).unwrap();
+        },
+        &[SHARD, "tok_embeddings.weight", "takes 2 files", "consolidated.01.pth"],
+    ),
+    (
+        "shards of different shape",
+        |b| {
+            split(b, 2, 1);
+            b.put("consolidated.01.pth", fixture::save(&fixture::tensors()));
+        },
+        &["consolidated.01.pth", "tok_embeddings.weight", "[10, 8]", "[10, 4]", SHARD],
+    ),
+    (
+        "a wrong sum",
+        |b| b.put("checklist.chk", format!("{ZEROS}  {SHARD}\n")),
+        &[SHARD, "MD5", ZEROS, "--no-verify"],
+    ),
+    (
+        "a wrong sum of a small file",
+        |b| b.put("checklist.chk", format!("{ZEROS}  params.json\n")),
+        &["params.json", "MD5"],
+    ),
+    ("a broken list", |b| b.put("checklist.chk", "# sums\n"), &["checklist.chk", "line 1"]),
+    (
+        "params.json missing",
+        |b| fs::remove_file(b.folder().join("params.json")).unwrap(),
+        &["params.json", "missing"],
+    ),
+    (
+        "params.json broken",
+        |b| b.put("params.json", "{\"dim\": 8,\n \"n_layers\" 1}"),
+        &["params.json", "line 2"],
+    ),
+    ("params.json is no object", |b| b.put("params.json", "[1]"), &["params.json", "line 1"]),
+    ("dim negative", |b| b.put("params.json", PARAMS.replace("8", "-8")), &["params.json", "`dim`", "-8"]),
+    (
+        "dim of another model",
+        |b| b.put("params.json", PARAMS.replace("8", "16")),
+        &["tok_embeddings.weight", "16"],
+    ),
+    (
+        "layers huge",
+        |b| b.put("params.json", PARAMS.replace("rs\": 1", "rs\": 99999999999999999999")),
+        &["params.json", "`n_layers`"],
+    ),
+    (
+        "vocabulary huge",
+        |b| b.put("params.json", PARAMS.replace("-1", "4000000000000")),
+        &["params.json", "`vocab_size`"],
+    ),
+    (
+        "vocabulary of another model",
+        |b| b.put("params.json", PARAMS.replace("-1", "11")),
+        &["params.json", "`vocab_size`", "11", "10 rows"],
+    ),
+    (
+        "no heads",
+        |b| b.put("params.json", PARAMS.replace("n_heads\": 2", "n_heads\": 0")),
+        &["params.json", "`n_heads`"],
+    ),
+    (
+        "heads that do not divide",
+        |b| b.put("params.json", PARAMS.replace("n_heads\": 2", "n_heads\": 3")),
+        &["params.json", "`n_heads`"],
+    ),
+    (
+        "key heads that do not divide",
+        |b| b.put("params.json", PARAMS.replace("kv_heads\": 1", "kv_heads\": 4")),
+        &["params.json", "`n_kv_heads`"],
+    ),
+    (
+        "an epsilon that is not a number",
+        |b| b.put("params.json", PARAMS.replace("1e-05", "NaN")),
+        &["params.json", "line 1"],
+    ),
+    (
+        "an epsilon beyond numbers",
+        |b| b.put("params.json", PARAMS.replace("1e-05", "1e999")),
+        &["params.json", "line 1"],
+    ),
+    (
+        "an epsilon below zero",
+        |b| b.put("params.json", PARAMS.replace("1e-05", "-1e-05")),
+        &["params.json", "`norm_eps`"],
+    ),
+    (
+        "Llama 3.1",
+        |b| b.put("params.json", PARAMS.replace("{", "{\"use_scaled_rope\": true, ")),
+        &["params.json", "`use_scaled_rope`"],
+    ),
+    (
+        "tokenizer missing",
+        |b| fs::remove_file(b.folder().join("tokenizer.model")).unwrap(),
+        &["tokenizer.model", "missing", "parent"],
+    ),
+    (
+        "tokenizer with fewer tokens than rows",
+        |b| b.put("tokenizer.model", fixture::tokenizer(9)),
+        &["tokenizer.model", "9 tokens", "10 rows"],
+    ),
+    (
+        "tokenizer with more",
+        |b| b.put("tokenizer.model", fixture::tokenizer(11)),
+        &["tokenizer.model", "11 tokens"],
+    ),
+    (
+        "tokenizer of Llama 3",
+        |b| b.put("tokenizer.model", "IQ== 0\nIg== 1\n"),
+        &["tokenizer.model", "Llama 3"],
+    ),
+    ("no checkpoint", |b| fs::remove_file(b.folder().join(SHARD)).unwrap(), &["novel", SHARD]),
+    (
+        "Hugging Face's layout",
+        |b| {
+            fs::remove_file(b.folder().join(SHARD)).unwrap();
+            b.put("config.json", "{}");
+        },
+        &["novel", "Hugging Face"],
+    ),
+];
+
+use fixture::PARAMS;
+
+#[test]
+fn what_is_wrong_is_a_sentence_and_leaves_nothing() {
+    for (what, spoil, said) in CASES {
+        let bench = Bench::new();
+        spoil(&bench);
+        refuse(&bench, what, said);
+    }
+}
+
+fn refuse(bench: &Bench, what: &str, said: &[&str]) {
+    let error = bench.convert(&OPTIONS).expect_err(what).to_string();
+    for part in said {
+        assert!(error.contains(part), "{what}: `{part}` is not in: {error}");
+    }
+    assert_eq!(bench.left(), 0, "{what}: something was left behind");
+}
+
+#[test]
+fn a_file_cut_anywhere_is_refused() {
+    let shard = fixture::save(&fixture::tensors());
+    let bench = Bench::new();
+    for n in 0..shard.len() {
+        bench.put(SHARD, &shard[..n]);
+        refuse(&bench, &format!("{n} of {} bytes", shard.len()), &[SHARD]);
+    }
+    bench.put(SHARD, shard);
+    let tokenizer = fixture::tokenizer(10);
+    for n in 0..tokenizer.len() {
+        bench.put("tokenizer.model", &tokenizer[..n]);
+        refuse(&bench, &format!("{n} bytes of the tokenizer"), &["tokenizer.model"]);
+    }
+}
+
+/// Whatever a pickle says, the answer is an error or a conversion: no panic, no wait.
+#[test]
+fn a_pickle_with_any_byte_changed_does_no_harm() {
+    let tensors = fixture::tensors();
+    let pickle = Pickle::state_dict(&tensors).0;
+    let bench = Bench::new();
+    for at in 0..pickle.len() {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut pickle = pickle.clone();
+            pickle[at] ^= flip;
+            bench.put(SHARD, fixture::save_pickled(&pickle, &tensors));
+            if bench.convert(&OPTIONS).is_ok() {
+                fs::remove_file(bench.out().join("model.gguf")).unwrap();
+            }
+            assert_eq!(bench.left(), 0, "byte {at}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_sum_can_be_overruled_and_a_right_one_passes() {
+    let bench = Bench::new();
+    bench.put("checklist.chk", format!("{ZEROS}  {SHARD}\n"));
+    bench.convert(&Options { verify: false, ..OPTIONS }).unwrap();
+
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let output = bench.out().join("novel.gguf");
+    let options = Options { file_type: FileType::Q4_0, ..OPTIONS };
+    let notes = Notes::default();
+    let summary = convert(&root.join("tests/models/novel-8m"), Some(&output), &options, &notes).unwrap();
+    assert_eq!(summary.output_bytes, fs::metadata(&output).unwrap().len());
+    let notes = notes.0.into_inner().unwrap().join("\n");
+    assert!(notes.contains("context length: 2048") && notes.contains("chat template: none"), "{notes}");
+    assert!(!notes.contains("MD5"), "all files are listed: {notes}");
+}
+
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl Monitor for Notes {
+    fn start(&self, _total_bytes: u64) {}
+
+    fn advance(&self, _n_bytes: u64) -> Result<(), Cancelled> {
+        Ok(())
+    }
+
+    fn note(&self, text: &str) {
+        self.0.lock().unwrap().push(text.into());
+    }
+}
+
+/// Stops at the first bytes.
+struct Stop;
+
+impl Monitor for Stop {
+    fn start(&self, _total_bytes: u64) {}
+
+    fn advance(&self, _n_bytes: u64) -> Result<(), Cancelled> {
+        Err(Cancelled)
+    }
+
+    fn note(&self, _text: &str) {}
+}
+
+#[test]
+fn what_stands_at_the_output_survives_an_interruption() {
+    let bench = Bench::new();
+    let output = bench.out().join("model.gguf");
+    fs::write(&output, "older").unwrap();
+    let stopped = convert(&bench.folder(), Some(&output), &OPTIONS, &Stop).unwrap_err();
+    assert!(matches!(stopped, Error::Cancelled(_)), "{stopped}");
+    assert_eq!(fs::read(&output).unwrap(), b"older");
+    assert_eq!(bench.left(), 1);
+}
+
+#[test]
+fn an_input_is_never_the_output() {
+    let bench = Bench::new();
+    let shard = bench.folder().join(SHARD);
+    let before = fs::read(&shard).unwrap();
+    let error = convert(&bench.folder(), Some(&shard), &OPTIONS, &()).unwrap_err().to_string();
+    assert!(error.contains(SHARD) && error.contains("another output"), "{error}");
+    assert_eq!(fs::read(&shard).unwrap(), before);
+
+    let nowhere = bench.home.path().join("nowhere/model.gguf");
+    let error = convert(&bench.folder(), Some(&nowhere), &OPTIONS, &()).unwrap_err().to_string();
+    assert!(error.contains("nowhere"), "{error}");
+}

@@ -346,6 +346,3 @@ impl<'a> Machine<'a> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
