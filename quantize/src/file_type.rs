@@ -134,3 +134,77 @@ impl fmt::Display for UnknownFileType {
 }
 
 impl std::error::Error for UnknownFileType {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_are_llama_cpps() {
+        let numbers = [
+            ("f32", 0),
+            ("f16", 1),
+            ("bf16", 32),
+            ("q8_0", 7),
+            ("q5_1", 9),
+            ("q5_0", 8),
+            ("q4_1", 3),
+            ("q4_0", 2),
+        ];
+        assert!(FileType::all().map(|ty| (ty.name(), ty.wire())).eq(numbers));
+        for ty in FileType::all() {
+            assert_eq!(FileType::from_name(&ty.name().to_uppercase()), Ok(ty));
+            assert_eq!(ty.row().0, ty, "the table is in the order of the variants");
+        }
+        assert_eq!(
+            "q3_x".parse::<FileType>().unwrap_err().to_string(),
+            "there is no file type `q3_x`; there are f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0"
+        );
+    }
+
+    #[test]
+    fn every_tensor_gets_llama_cpps_type() {
+        use FileType as F;
+        use TensorType as T;
+        let matrix = [4096, 4096];
+        for (file, name, shape, tied, expected) in [
+            (F::Q4_0, "blk.0.attn_q.weight", &matrix[..], false, T::Q4_0),
+            (F::Q4_0, "blk.0.ffn_down_exps.weight", &[256, 64, 8], false, T::Q4_0),
+            (F::Q4_0, "token_embd.weight", &matrix, false, T::Q4_0),
+            (F::Q4_0, "token_embd.weight", &matrix, true, T::Q6K),
+            (F::Q4_0, "output.weight", &matrix, false, T::Q6K),
+            (F::Q4_1, "output.weight", &matrix, false, T::Q6K),
+            (F::Q5_0, "output.weight", &matrix, false, T::Q6K),
+            (F::Q5_1, "output.weight", &matrix, false, T::Q6K),
+            (F::Q8_0, "output.weight", &matrix, false, T::Q8_0),
+            (F::Bf16, "output.weight", &matrix, false, T::Bf16),
+            (F::Q4_0, "output.weight", &[288, 9], false, T::Q8_0),
+            (F::Q4_0, "output.weight", &[100, 9], false, T::F16),
+            (F::Q4_0, "blk.0.attn_q.weight", &[100, 9], false, T::F16),
+            (F::F16, "blk.0.attn_q.weight", &[100, 9], false, T::F16),
+            (F::F32, "blk.0.attn_q.weight", &[100, 9], false, T::F32),
+            (F::Q4_0, "output_norm.weight", &[4096], false, T::F32),
+            (F::F16, "blk.0.attn_norm.weight", &[4096], false, T::F32),
+            (F::Q4_0, "blk.0.attn_q_norm.weight", &[128, 32], false, T::F32),
+            (F::Q4_0, "blk.0.ffn_gate_inp.weight", &[4096, 8], false, T::F32),
+            (F::Q4_0, "rope_freqs.weight", &[64], false, T::F32),
+            (F::Q4_0, "blk.0.attn_q.bias", &[4096], false, T::F32),
+        ] {
+            assert_eq!(file.tensor_type(name, shape, tied), expected, "{file} {name} {shape:?}");
+        }
+    }
+
+    #[test]
+    fn rows_that_are_no_whole_blocks_are_told() {
+        assert_eq!(FileType::Q4_0.fallback_note("a.weight", &[64, 2], false), None);
+        assert_eq!(
+            FileType::Q4_0.fallback_note("a.weight", &[100, 2], false).as_deref(),
+            Some(
+                "`a.weight` becomes F16: its rows of 100 weights are no whole number of Q4_0's blocks of 32"
+            )
+        );
+        assert!(
+            FileType::Q4_0.fallback_note("output.weight", &[288, 2], false).unwrap().contains("becomes Q8_0")
+        );
+    }
+}

@@ -135,3 +135,6 @@ fn check_paths(input: &gguf::File, output: &Path) -> Result<(), Error> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;
