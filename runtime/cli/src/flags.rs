@@ -84,15 +84,13 @@ pub(crate) fn file_type() -> impl TypedValueParser<Value = FileType> {
 #[command(next_help_heading = "Choice of the next token (applied in this order)")]
 pub(crate) struct SamplerFlags {
     /// Make tokens of the last --penalty-window less likely by this factor; 1: off
-    #[arg(long, value_name = "F", default_value_t = defaults().repeat_penalty, value_parser = positive)]
+    #[arg(long, value_name = "F", default_value_t = defaults().repeat_penalty, value_parser = positive, allow_negative_numbers = true)]
     repeat_penalty: f32,
     /// Lower the logit of tokens that occur there by this much; 0: off
-    #[arg(long, value_name = "F", default_value_t = defaults().presence_penalty, value_parser = finite,
-          allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", default_value_t = defaults().presence_penalty, value_parser = finite, allow_negative_numbers = true)]
     presence_penalty: f32,
     /// Lower it by this much for each time that they occur there; 0: off
-    #[arg(long, value_name = "F", default_value_t = defaults().frequency_penalty, value_parser = finite,
-          allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", default_value_t = defaults().frequency_penalty, value_parser = finite, allow_negative_numbers = true)]
     frequency_penalty: f32,
     /// How many of the last tokens the penalties look at
     #[arg(long, value_name = "N", default_value_t = defaults().penalty_window)]
@@ -101,16 +99,16 @@ pub(crate) struct SamplerFlags {
     #[arg(long, value_name = "K", default_value_t = defaults().top_k)]
     top_k: usize,
     /// Keep tokens that are about as surprising as the text so far, up to this share; 1: all
-    #[arg(long, value_name = "P", default_value_t = defaults().typical_p, value_parser = share)]
+    #[arg(long, value_name = "P", default_value_t = defaults().typical_p, value_parser = share, allow_negative_numbers = true)]
     typical: f32,
     /// Keep the most likely tokens that together reach this probability; 1: all
-    #[arg(long, value_name = "P", default_value_t = defaults().top_p, value_parser = share)]
+    #[arg(long, value_name = "P", default_value_t = defaults().top_p, value_parser = share, allow_negative_numbers = true)]
     top_p: f32,
     /// Drop tokens less likely than this share of the likeliest one's probability; 0: none
-    #[arg(long, value_name = "P", default_value_t = defaults().min_p, value_parser = share)]
+    #[arg(long, value_name = "P", default_value_t = defaults().min_p, value_parser = share, allow_negative_numbers = true)]
     min_p: f32,
     /// How freely to choose: 0 takes the likeliest token always, 1 follows the model, more is wilder
-    #[arg(long, value_name = "T", default_value_t = defaults().temperature, value_parser = not_negative)]
+    #[arg(long, value_name = "T", default_value_t = defaults().temperature, value_parser = not_negative, allow_negative_numbers = true)]
     temperature: f32,
     /// Start of the random numbers: the same seed gives the same text [default: another one each time]
     #[arg(long, value_name = "N")]

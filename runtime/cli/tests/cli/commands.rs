@@ -1,0 +1,202 @@
+//! The commands on the bundled model, where all is well.
+
+use crate::{arg, llamita, model, succeed};
+use serde_json::Value;
+use std::io::Write as _;
+use std::process::Stdio;
+use tempfile::TempDir;
+
+/// What PyTorch made of the bundled checkpoint.
+fn reference() -> Vec<Value> {
+    let text =
+        std::fs::read_to_string(llamita_tests::bundled().join("reference.json")).expect("it is bundled");
+    let reference: Value = serde_json::from_str(&text).expect("JSON");
+    reference["prompts"].as_array().expect("a list").clone()
+}
+
+fn ids(tokens: &Value) -> String {
+    let ids: Vec<String> = tokens.as_array().expect("a list").iter().map(Value::to_string).collect();
+    ids.join(" ")
+}
+
+#[test]
+fn run_writes_what_pytorch_writes() {
+    let model = model("f32");
+    for prompt in reference() {
+        let text = prompt["text"].as_str().expect("a text");
+        let greedy = ["--cache-type", "f32", "--temperature", "0", "-n", "64", "--echo"];
+        let ended = succeed([&["run", arg(&model), "--prompt", text][..], &greedy].concat());
+        assert_eq!(ended.stdout.trim_end(), prompt["greedy_text"].as_str().expect("a text").trim_end());
+        assert_eq!(ended.stderr.lines().count(), 1, "one line of statistics: {}", ended.stderr);
+        assert!(ended.stderr.contains("tokens/s"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_text() {
+    let model = model("q8_0");
+    let run = |seed, threads| {
+        let args =
+            ["run", arg(&model), "-p", "The", "-n", "24", "--seed", seed, "--threads", threads, "--quiet"];
+        let ended = succeed(args);
+        assert_eq!(ended.stderr, "");
+        ended.stdout
+    };
+    assert_eq!(run("7", "1"), run("7", "2"));
+    assert_ne!(run("7", "1"), run("8", "1"));
+}
+
+#[test]
+fn a_prompt_may_come_through_a_pipe() {
+    let model = model("q8_0");
+    let mut child = llamita(["run", arg(&model), "-f", "-", "-n", "8", "--temperature", "0", "-q"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    child.stdin.take().expect("a pipe").write_all(b"In the morning\n").expect("it reads");
+    let piped = child.wait_with_output().expect("it ends").stdout;
+    let args = ["run", arg(&model), "-p", "In the morning", "-n", "8", "--temperature", "0", "-q"];
+    assert_eq!(String::from_utf8(piped).expect("UTF-8"), succeed(args).stdout);
+}
+
+#[test]
+fn a_long_prompt_is_read_in_passes_to_the_same_end() {
+    let model = model("q8_0");
+    let text = llamita_tests::held_out_text();
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("prompt.txt");
+    std::fs::write(&file, &text[..text.floor_char_boundary(1500)]).expect("it writes");
+    let run = |batch| {
+        let args =
+            ["run", arg(&model), "-f", arg(&file), "-n", "8", "--temperature", "0", "-q", "--batch", batch];
+        succeed(args).stdout
+    };
+    assert_eq!(run("3"), run("512"));
+}
+
+#[test]
+fn tokenize_goes_there_and_back() {
+    let model = model("q8_0");
+    for prompt in reference() {
+        let text = prompt["text"].as_str().expect("a text");
+        let forth = succeed(["tokenize", arg(&model), "--text", text, "--bos"]).stdout;
+        assert_eq!(forth.trim_end(), ids(&prompt["tokens"]));
+        let back = succeed(["tokenize", arg(&model), "--ids", forth.trim_end()]).stdout;
+        assert_eq!(back.strip_suffix('\n'), Some(text));
+    }
+    let two = succeed(["tokenize", arg(&model), "--text", "one", "--text", "two"]).stdout;
+    assert_eq!(two.lines().count(), 2, "{two}");
+    let plain = succeed(["tokenize", arg(&model), "--text", "</s>"]).stdout;
+    let special = succeed(["tokenize", arg(&model), "--text", "</s>", "--special", "--json"]).json();
+    assert!(plain.split_whitespace().count() > 1, "{plain}");
+    assert_eq!(special["tokens"], serde_json::json!([2]));
+}
+
+#[test]
+fn quantize_names_its_output_after_the_type() {
+    let folder = TempDir::new().expect("a folder");
+    let input = folder.path().join("novel-f32.gguf");
+    std::fs::copy(model("f32"), &input).expect("it copies");
+    let ended = succeed(["quantize", arg(&input), "--type", "q4_0"]);
+    let output = folder.path().join("novel-q4_0.gguf");
+    assert!(ended.stderr.contains("novel-q4_0.gguf"), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "");
+
+    // The way through a file of floats and the direct way end in the same weights.
+    let types = |path| succeed(["inspect", arg(path), "--json", "--tensors"]).json()["tensors"].clone();
+    let direct = model("q4_0");
+    assert_eq!(strip_offsets(types(&output)), strip_offsets(types(&direct)));
+}
+
+/// Two files may differ in their metadata, and so in where the tensors begin.
+fn strip_offsets(mut tensors: Value) -> Value {
+    for tensor in tensors.as_array_mut().expect("a list") {
+        tensor.as_object_mut().expect("an object").remove("offset");
+    }
+    tensors
+}
+
+#[test]
+fn inspect_counts_and_verifies() {
+    let model = model("q8_0");
+    let text = succeed(["inspect", arg(&model)]).stdout;
+    for part in ["parameters  8,392,960", "general.architecture = \"llama\"", "Q8_0", "F32"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let json = succeed(["inspect", arg(&model), "--json", "--tensors", "--verify"]).json();
+    assert_eq!(json["n_parameters"], 8_392_960);
+    assert_eq!(json["tensors"].as_array().map(Vec::len), Some(75));
+    assert_eq!(json["verify"]["n_checked"], 75);
+    assert_eq!(json["metadata"]["tokenizer.ggml.tokens"]["len"], 4096);
+}
+
+#[test]
+fn verify_finds_the_weight_that_is_no_number() {
+    let mut bytes = std::fs::read(model("q8_0")).expect("it reads");
+    let tensors = succeed(["inspect", arg(&model("q8_0")), "--json", "--tensors"]).json()["tensors"].clone();
+    let tensor =
+        tensors.as_array().expect("a list").iter().find(|tensor| tensor["name"] == "blk.3.ffn_up.weight");
+    let offset = tensor.and_then(|tensor| tensor["offset"].as_u64()).expect("it is there") as usize;
+    // The scale of the tensor's second block, 34 bytes each, becomes infinite.
+    bytes[offset + 34..][..2].copy_from_slice(&[0x00, 0x7c]);
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("damaged.gguf");
+    std::fs::write(&file, bytes).expect("it writes");
+
+    let output = llamita(["inspect", arg(&file), "--verify"]).output().expect("the binary runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    for part in ["damaged.gguf", "blk.3.ffn_up.weight", &format!("byte {}", offset + 34)] {
+        assert!(stderr.contains(part), "{part}: {stderr}");
+    }
+}
+
+#[test]
+fn perplexity_is_a_figure_with_an_error() {
+    let model = model("q8_0");
+    let folder = TempDir::new().expect("a folder");
+    let text = folder.path().join("text.txt");
+    std::fs::write(&text, llamita_tests::held_out_text()).expect("it writes");
+    let json =
+        succeed(["perplexity", arg(&model), "--text", arg(&text), "--context", "256", "--json"]).json();
+    // The whole book gives 43.2; a chapter of it is near.
+    let perplexity = json["perplexity"].as_f64().expect("a number");
+    assert!((25.0..75.0).contains(&perplexity), "{json}");
+    assert!(json["error"].as_f64().is_some_and(|error| error > 0.0 && error < 10.0), "{json}");
+    let n_windows = json["n_windows"].as_u64().expect("a number");
+    assert_eq!(json["n_tokens"], n_windows * 127, "{json}");
+    let line = succeed(["perplexity", arg(&model), "--text", arg(&text), "--context", "256"]).stdout;
+    assert!(line.starts_with(&format!("perplexity {perplexity:.4} ± ")), "{line}");
+}
+
+#[test]
+fn plan_adds_up() {
+    let model = model("q8_0");
+    let plan = |context, cache| {
+        succeed(["plan", arg(&model), "--context", context, "--cache-type", cache, "--json"]).json()
+    };
+    let (small, large) = (plan("256", "f16"), plan("512", "f32"));
+    let part = |plan: &Value, key: &str| plan[key].as_u64().expect("a number");
+    let parts = ["weights_bytes", "kv_cache_bytes", "scratch_bytes", "tables_bytes"];
+    assert_eq!(part(&small, "total_bytes"), parts.iter().map(|key| part(&small, key)).sum::<u64>());
+    assert_eq!(part(&large, "kv_bytes_per_token"), 2 * part(&small, "kv_bytes_per_token"));
+    assert_eq!(small["fits"], true, "{small}");
+    assert!(succeed(["plan", arg(&model)]).stdout.contains("it fits"));
+}
+
+#[test]
+fn bench_measures_what_was_asked() {
+    let model = model("q4_0");
+    let args =
+        ["bench", arg(&model), "-p", "16", "-n", "4", "--depth", "8", "-r", "1", "--isa", "scalar", "--json"];
+    let json = succeed(args).json();
+    for key in
+        ["prompt_tokens_per_second", "text_tokens_per_second", "read_bytes_per_second", "bandwidth_share"]
+    {
+        assert!(json[key].as_f64().is_some_and(|rate| rate > 0.0), "{key}: {json}");
+    }
+    assert_eq!((&json["isa"], &json["depth"]), (&Value::from("scalar"), &Value::from(8)));
+    let nothing = succeed(["bench", arg(&model), "-p", "0", "-n", "2", "-r", "1", "--json"]).json();
+    assert_eq!(nothing["prompt_tokens_per_second"], Value::Null);
+}

@@ -1,0 +1,116 @@
+//! The command line, from outside: what it prints where, how it ends, and what it says of input that is no good.
+
+#![forbid(unsafe_code)]
+
+mod bad_checkpoint;
+mod bad_gguf;
+mod bad_output;
+mod chat;
+mod commands;
+mod ends;
+
+use assert_cmd::cargo::cargo_bin;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A call of the binary that is tested.
+fn llamita<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(cargo_bin!("llamita"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// Runs a call that must succeed.
+#[track_caller]
+fn succeed<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>) -> Ended {
+    let ended = Ended::from(llamita(args).output().expect("the binary runs"));
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    ended
+}
+
+/// How a call ended.
+#[derive(Debug)]
+struct Ended {
+    status: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("we write UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("we write UTF-8"),
+        }
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).expect("JSON")
+    }
+}
+
+/// The bundled checkpoint as a GGUF of this type, with Llama 2's chat template: made once by the binary itself.
+fn model(file_type: &str) -> PathBuf {
+    static FOLDER: OnceLock<TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| TempDir::new().expect("a folder"));
+    let path = folder.path().join(format!("novel-8m-{file_type}.gguf"));
+    // Two tests may convert at the same time: the file appears whole, whoever is last.
+    if !path.exists() {
+        let checkpoint = llamita_tests::bundled();
+        let args =
+            ["convert", arg(&checkpoint), "--type", file_type, "--chat-template", "llama2", "-o", arg(&path)];
+        succeed(args);
+    }
+    path
+}
+
+/// A path as an argument. Those of the tests are UTF-8.
+fn arg(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// Input that is no good, and what is said of it.
+struct Bad<'a> {
+    case: &'a str,
+    args: &'a [&'a str],
+    status: i32,
+    /// The sentence names these: the file and the place.
+    says: &'a [&'a str],
+}
+
+/// Runs the call in an empty folder: it fails within a second, with a sentence, and leaves nothing behind.
+#[track_caller]
+fn check_bad(bad: &Bad<'_>) {
+    let Bad { case, args, status, says } = bad;
+    let folder = TempDir::new().expect("a folder");
+    // The machine may be busy: the best of three counts.
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let start = Instant::now();
+        let ended = Ended::from(llamita(*args).current_dir(folder.path()).output().expect("the binary runs"));
+        best = best.min(start.elapsed());
+
+        let stderr = &ended.stderr;
+        assert_eq!(ended.status, Some(*status), "{case}: {stderr}");
+        assert_eq!(ended.stdout, "", "{case}");
+        assert!(stderr.lines().all(|line| line.starts_with("llamita: ")), "{case}: {stderr}");
+        assert!(!stderr.contains("panicked") && !stderr.contains("fault of llamita"), "{case}: {stderr}");
+        let sentence = stderr.lines().last().unwrap_or_default();
+        for part in *says {
+            assert!(sentence.contains(part), "{case}: `{part}` is not in: {sentence}");
+        }
+        let left: Vec<_> = folder.path().read_dir().expect("the folder").flatten().collect();
+        assert!(left.is_empty(), "{case}: {left:?}");
+        if best < Duration::from_secs(1) {
+            return;
+        }
+    }
+    panic!("{case}: took {best:?}");
+}
