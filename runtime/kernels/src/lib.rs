@@ -35,6 +35,16 @@
 //!   What needs no instruction of its own (norms, attention, packing) is plain code compiled under each level's
 //!   features.
 //!
+//! # How fast it is
+//!
+//! `cargo run --release -p llamita-kernels --example speed avx2 2` on two cores of a Xeon (model 167, 2.6 GHz, a shared
+//! virtual machine; memory gave 28–30 GB/s), rows of 4096; all of it can go further, decode by its prefetch first:
+//!
+//! | AVX2, 2 threads | F32 | F16 | BF16 | Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q8_0 | Q6_K |
+//! |---|---|---|---|---|---|---|---|---|---|
+//! | 1 token, share of the read bandwidth | 0.66 | 0.60 | 0.61 | 0.74 | 0.71 | 0.67 | 0.64 | 0.74 | 0.66 |
+//! | 128 tokens, 10⁹ multiply-adds a second | 81 | 86 | 87 | 180 | 183 | 170 | 176 | 131 | 196 |
+//!
 //! To add a format: its block in `blocks`, its folder in `unpack`. To add a level: a line in `isa.rs` wherever the
 //! compiler asks, and a sibling in each folder.
 
