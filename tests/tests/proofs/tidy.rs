@@ -155,7 +155,8 @@ fn files_are_short_and_say_what_they_are() {
     for file in rust() {
         let n_lines = file.text.lines().count();
         assert!(n_lines <= MAX_LINES, "{}: {n_lines} lines, more than {MAX_LINES}", file.path);
-        assert!(file.text.starts_with("//! "), "{}: no module documentation", file.path);
+        let of_a_module = file.path.ends_with("/tests.rs"); // its name says what it is
+        assert!(of_a_module || file.text.starts_with("//! "), "{}: no module documentation", file.path);
     }
 }
 
