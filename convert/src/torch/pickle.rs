@@ -10,59 +10,19 @@
 //! instruction costs time in proportion to its own bytes. Memory is bounded by the pickle's length, which its caller
 //! bounds.
 
+mod globals;
 mod state_dict;
 
 pub(super) use state_dict::{StorageEntry, TensorEntry, state_dict};
 
 use super::Fault;
-use blocks::TensorType;
+use globals::{GLOBALS, Global, StorageType};
 use std::collections::HashMap;
 
 /// Python's pickler pushes at most a thousand pairs before it stores them; a tuple has a handful of items.
 const MAX_STACK: usize = 1 << 16;
 /// Marks nest where tuples of more than three items nest: twice in a state dictionary.
 const MAX_MARKS: usize = 1 << 10;
-
-/// What a pickle may name. Nothing of it is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Global {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-    Storage(StorageType),
-}
-
-/// The numbers of a storage, as torch names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StorageType {
-    /// "BFloat16Storage".
-    pub(super) name: &'static str,
-    /// The type of its numbers, where it is one that weights come in.
-    pub(super) ty: Option<TensorType>,
-}
-
-const fn storage(name: &'static str, ty: Option<TensorType>) -> (&'static str, &'static str, Global) {
-    ("torch", name, Global::Storage(StorageType { name, ty }))
-}
-
-/// Module, name, meaning. The storages without a type are harmless and may belong to tensors that nobody converts.
-const GLOBALS: &[(&str, &str, Global)] = &[
-    ("collections", "OrderedDict", Global::OrderedDict),
-    ("torch._utils", "_rebuild_tensor_v2", Global::RebuildTensor),
-    ("torch._utils", "_rebuild_parameter", Global::RebuildParameter),
-    storage("BFloat16Storage", Some(TensorType::Bf16)),
-    storage("HalfStorage", Some(TensorType::F16)),
-    storage("FloatStorage", Some(TensorType::F32)),
-    storage("DoubleStorage", None),
-    storage("LongStorage", None),
-    storage("IntStorage", None),
-    storage("ShortStorage", None),
-    storage("CharStorage", None),
-    storage("ByteStorage", None),
-    storage("BoolStorage", None),
-    storage("ComplexFloatStorage", None),
-    storage("ComplexDoubleStorage", None),
-];
 
 #[derive(Clone, Copy, Debug)]
 enum Value<'a> {
