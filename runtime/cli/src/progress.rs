@@ -1,7 +1,8 @@
 //! How far work is: a bar on a terminal, a plain line now and then elsewhere.
 
 use crate::{interrupt, terminal, units};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use std::fmt::Write;
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,10 +34,10 @@ impl Unit {
 
     fn template(self) -> &'static str {
         match self {
-            Self::Bytes => {
-                "{msg} {bar:24} {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left"
+            Self::Bytes => "{msg} {bar:24} {percent:>3} %  {bytes} of {total_bytes}  {rate}  {eta} left",
+            Self::Tokens => {
+                "{msg} {bar:24} {percent:>3} %  {human_pos} of {human_len} tokens  {rate}  {eta} left"
             }
-            Self::Tokens => "{msg} {bar:24} {percent:>3} %  {pos} of {len} tokens  {per_sec}  {eta} left",
         }
     }
 }
@@ -61,7 +62,12 @@ impl Progress {
     /// `what` is done, as a participle: "converting".
     pub(crate) fn new(what: &str, unit: Unit) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template(unit.template()).expect("a constant template");
+            let style = ProgressStyle::with_template(unit.template()).expect("a constant template").with_key(
+                "rate",
+                move |state: &ProgressState, out: &mut dyn Write| {
+                    let _ = out.write_str(&unit.rate(state.per_sec()));
+                },
+            );
             ProgressBar::new(0).with_style(style.progress_chars("━╸ ")).with_message(what.to_owned())
         });
         let now = Instant::now();

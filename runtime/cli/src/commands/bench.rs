@@ -74,7 +74,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let model = Model::open(&args.model)?;
     let options = args.engine.options(context);
     let mut session = generation::new_session(&model, &options)?;
-    let read_bytes_per_second = read_bandwidth(session.n_threads(), options.isa)?;
 
     let passes = u64::from(args.repetitions) + 1;
     let progress = Progress::new("measuring", Unit::Tokens);
@@ -87,6 +86,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         tokens.chunks(1).try_for_each(|token| session.feed(token).map(|_| ()))
     })?;
     drop(bench);
+    // Before the bandwidth is measured: that takes memory of its own.
+    let peak_rss_bytes = peak_rss_bytes();
+    let read_bytes_per_second = read_bandwidth(session.n_threads(), options.isa)?;
 
     let rate = |n: usize, time: Option<Duration>| time.map(|time| units::rate(n as u64, time));
     let weight_bytes_per_token = weight_bytes_per_token(model.file());
@@ -104,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         read_bytes_per_second,
         bandwidth_share: text_tokens_per_second
             .map(|rate| rate * weight_bytes_per_token as f64 / read_bytes_per_second),
-        peak_rss_bytes: peak_rss_bytes(),
+        peak_rss_bytes,
     };
     if args.json { terminal::print_json(&report) } else { report.print() }
 }
