@@ -158,11 +158,10 @@ mod tests {
                 for (sign, bytes) in [(1.0, cache.keys(layer)), (-1.0, cache.values(layer))] {
                     assert_eq!(bytes.len(), 2 * cache.stride_bytes());
                     for (head, bytes) in bytes.chunks(cache.stride_bytes()).enumerate() {
-                        let numbers: Vec<f32> = match ty {
-                            TensorType::F16 => {
-                                bytemuck::cast_slice::<u8, f16>(bytes).iter().map(|x| x.to_f32()).collect()
-                            }
-                            _ => bytemuck::cast_slice(bytes).to_vec(),
+                        let numbers: Vec<f32> = if ty == TensorType::F16 {
+                            bytemuck::cast_slice::<u8, f16>(bytes).iter().map(|x| x.to_f32()).collect()
+                        } else {
+                            bytemuck::cast_slice(bytes).to_vec()
                         };
                         assert_eq!(numbers.len(), 128 * 8, "65 positions are two tiles");
                         for (i, &x) in numbers.iter().enumerate() {

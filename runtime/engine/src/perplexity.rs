@@ -104,6 +104,8 @@ impl Sum {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SessionOptions;
+    use crate::tiny::{Random, Tiny};
 
     #[test]
     fn log_softmax_is_exact_where_it_can_be() {
@@ -128,5 +130,64 @@ mod tests {
             "{p:?}"
         );
         assert_eq!((p.n_tokens, p.n_windows), (4, 1));
+    }
+
+    /// The protocol by its words, one token at a time.
+    fn by_hand(session: &mut Session<'_>, tokens: &[u32], context: usize) -> Vec<f64> {
+        let mut nlls = Vec::new();
+        for window in 0..tokens.len() / context {
+            let window = &tokens[window * context..][..context];
+            session.truncate(0);
+            let mut logits = session.feed(&[1]).unwrap().to_vec();
+            for position in 1..context {
+                if position > context / 2 {
+                    nlls.push(-log_softmax(&logits, window[position]));
+                }
+                logits = session.feed(&window[position..=position]).unwrap().to_vec();
+            }
+        }
+        nlls
+    }
+
+    #[test]
+    fn windows_are_predicted_as_the_protocol_says() {
+        let model = Tiny::new().model();
+        let options = SessionOptions { context: 20, threads: 1, ..Default::default() };
+        let mut session = Session::new(&model, &options).unwrap();
+        let mut random = Random(11);
+        let tokens: Vec<u32> = (0..50).map(|_| (random.next() % 300) as u32).collect();
+        for context in [4, 7, 16, 20] {
+            let nlls = by_hand(&mut session, &tokens, context);
+            let mut calls = Vec::new();
+            let each = |done, all, so_far: Perplexity| {
+                calls.push((done, all, so_far.n_tokens));
+                ControlFlow::Continue(())
+            };
+            let found = perplexity(&mut session, &tokens, context, each).unwrap();
+            let (n_windows, per_window) = (50 / context, context - 1 - context / 2);
+            assert_eq!((found.n_windows, found.n_tokens), (n_windows, n_windows * per_window));
+            assert_eq!(calls, (1..=n_windows).map(|n| (n, n_windows, n * per_window)).collect::<Vec<_>>());
+            let expected = (nlls.iter().sum::<f64>() / nlls.len() as f64).exp();
+            assert_eq!((found.n_tokens, found.perplexity), (nlls.len(), expected), "context {context}");
+        }
+        let stopped = perplexity(&mut session, &tokens, 10, |_, _, _| ControlFlow::Break(())).unwrap();
+        assert_eq!((stopped.n_windows, stopped.n_tokens), (1, 4));
+    }
+
+    #[test]
+    fn windows_that_cannot_be_are_refused_in_words() {
+        let model = Tiny::new().model();
+        let options = SessionOptions { context: 20, threads: 1, ..Default::default() };
+        let mut session = Session::new(&model, &options).unwrap();
+        for (n_tokens, context, words) in [
+            (39, 20, "needs at least 40"),
+            (0, 20, "the text has 0 tokens"),
+            (100, 21, "the session's context of 20"),
+            (100, 3, "at least 4"),
+        ] {
+            let each = |_, _, _| ControlFlow::Continue(());
+            let error = perplexity(&mut session, &vec![5; n_tokens], context, each).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 }

@@ -4,6 +4,9 @@ use super::*;
 
 const MIB: u64 = 1 << 20;
 
+/// A path below the root, and what is in it.
+type File = (&'static str, &'static str);
+
 /// A root with these files.
 fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
@@ -15,33 +18,33 @@ fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
     root
 }
 
-const MEMINFO: (&str, &str) = (
+const MEMINFO: File = (
     "proc/meminfo",
     "MemTotal:       24000000 kB\nMemFree:         100000 kB\nMemAvailable:    8388608 kB\n",
 );
 
 /// Version 2 alone, as a desktop or a Raspberry Pi has it.
-const V2_MOUNT: (&str, &str) = (
+const V2_MOUNT: File = (
     "proc/self/mountinfo",
     "24 1 8:2 / / rw,relatime - ext4 /dev/sda2 rw\n\
      31 24 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n",
 );
 
 /// Both, memory under version 1: as a container on an older host sees it.
-const V1_MOUNT: (&str, &str) = (
+const V1_MOUNT: File = (
     "proc/self/mountinfo",
     "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n\
      35 31 0:32 /docker/17 /sys/fs/cgroup/memory ro,relatime - cgroup cgroup rw,memory\n\
      41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n",
 );
-const V1_GROUPS: (&str, &str) = ("proc/self/cgroup", "4:memory:/docker/17/job\n3:cpu,cpuacct:/\n0::/\n");
+const V1_GROUPS: File = ("proc/self/cgroup", "4:memory:/docker/17/job\n3:cpu,cpuacct:/\n0::/\n");
 
 const LIMITS: &str = "Limit                     Soft Limit           Hard Limit           Units     \n\
                       Max cpu time              unlimited            unlimited            seconds   \n";
 
 #[test]
 fn the_least_limit_counts() {
-    let table: &[(&str, &[(&str, &str)], u64)] = &[
+    let table: &[(&str, &[File], u64)] = &[
         ("a system that tells nothing", &[], u64::MAX),
         ("no cgroup", &[MEMINFO], 8192 * MIB),
         (
