@@ -14,15 +14,19 @@ mod text_decoder;
 mod vocabulary;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use text_decoder::TextDecoder;
 
 use crate::Error;
 use special::Specials;
 use spm::Spm;
+use std::borrow::Cow;
 use std::path::Path;
 use vocabulary::{Vocabulary, VocabularyError};
+
+/// Stands in a guarded text. Unicode keeps this code point for a program's own use, never for text.
+const GUARD: char = '\u{FDD0}';
 
 /// A tokenizer from a GGUF's metadata.
 #[derive(Debug)]
@@ -83,15 +87,46 @@ impl Tokenizer {
     /// User-defined tokens are found either way. Of several that begin at the same place, the longest is taken.
     /// BOS is not added: see [`with_bos`](Self::with_bos).
     pub fn encode(&self, text: &str, special: bool) -> Vec<u32> {
+        self.encode_pieces(text, special, |piece| Cow::Borrowed(piece))
+    }
+
+    /// A text in which no control token will be found by [`encode_guarded`](Self::encode_guarded), which gives it
+    /// back as it was: a guard breaks each where it begins.
+    pub(crate) fn guard(&self, text: &str) -> String {
+        let mut guarded = String::with_capacity(text.len());
+        // A guard that is in the text already would be taken out again; it is no character.
+        let text = without_guards(text);
+        let mut rest = &*text;
+        while let Some(found) = self.specials.find(&self.vocabulary, rest, true) {
+            if self.is_text(found.token) {
+                guarded.push_str(&rest[..found.end]);
+                rest = &rest[found.end..];
+            } else {
+                let first = rest[found.start..].chars().next().map_or(0, char::len_utf8);
+                guarded.push_str(&rest[..found.start + first]);
+                guarded.push(GUARD);
+                rest = &rest[found.start + first..];
+            }
+        }
+        guarded + rest
+    }
+
+    /// Tokens of a text parts of which are [guarded](Self::guard); control tokens are found in the others.
+    pub(crate) fn encode_guarded(&self, text: &str) -> Vec<u32> {
+        self.encode_pieces(text, true, without_guards)
+    }
+
+    /// `plain` makes plain text of what is between the special tokens.
+    fn encode_pieces(&self, text: &str, special: bool, plain: impl Fn(&str) -> Cow<'_, str>) -> Vec<u32> {
         let mut tokens = Vec::new();
         // A piece at the start of the text, or after a special token, begins a word of its own.
         let mut begins_word = true;
         let mut rest = text;
         while !rest.is_empty() {
             let found = self.specials.find(&self.vocabulary, rest, special);
-            let piece = &rest[..found.map_or(rest.len(), |found| found.start)];
+            let piece = plain(&rest[..found.map_or(rest.len(), |found| found.start)]);
             if !piece.is_empty() {
-                self.spm.encode(&self.vocabulary, piece, begins_word, &mut tokens);
+                self.spm.encode(&self.vocabulary, &piece, begins_word, &mut tokens);
             }
             let Some(found) = found else { break };
             tokens.push(found.token);
@@ -161,4 +196,8 @@ impl Tokenizer {
     fn is_text(&self, token: u32) -> bool {
         self.vocabulary.kind(token).is_some_and(|kind| !kind.is_hidden())
     }
+}
+
+fn without_guards(text: &str) -> Cow<'_, str> {
+    if text.contains(GUARD) { text.replace(GUARD, "").into() } else { text.into() }
 }

@@ -55,6 +55,11 @@ const SMALL: [(&str, f32, i32); 16] = [
     ("<mark>", 0.0, USER_DEFINED),
 ];
 
+/// One for chats: bytes and a few pieces.
+pub(crate) fn chat_vocabulary() -> Tokenizer {
+    tokenizer(&metadata(&SMALL))
+}
+
 /// The file of a vocabulary that is not shipped with the sources; `None`, which is said, where it is not there.
 fn vector(file: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("LLAMITA_TEST_DATA")
