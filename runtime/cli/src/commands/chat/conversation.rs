@@ -59,7 +59,7 @@ impl<'m> Conversation<'m> {
     ) -> Result<Ending, Error> {
         self.messages.push(Message { role: Role::User, content: message });
         let tokenizer = self.session.model().tokenizer();
-        let prompt = tokenizer.with_bos(tokenizer.encode(&self.template.render(&self.messages)?, true));
+        let prompt = self.template.encode(tokenizer, &self.messages)?;
         if prompt.len() >= self.session.context() {
             self.messages.pop();
             self.say_full("your message finds no room");
