@@ -1,20 +1,22 @@
 //! Floats to blocks.
 //!
 //! A block is chosen for the least squared error of what it *decodes to*: scales are rounded to the halves that the
-//! file holds first, and the integers are rounded against those. Each format searches a few dozen scales around the
-//! obvious one; the obvious one, which ggml's reference quantizers take without a search, is always among them and
-//! loses only to a smaller error, so that no block comes out worse than theirs.
+//! file holds first, and the integers are rounded against those. Each format tries 8 to 48 scales around the obvious
+//! one. The obvious one, which ggml's reference quantizers take without a search, loses only to a smaller error, so that
+//! no block comes out worse than theirs; for `Q6_K`, where theirs search too, ours search wider.
 //!
-//! | file | formats | what is searched |
-//! |---|---|---|
-//! | `float` | `F32` `F16` `BF16` | nothing: the nearest number, the largest finite one beyond the range |
-//! | `symmetric` | `Q4_0` `Q5_0` | where the largest weight falls, on either end; the scale is then a least-squares fit |
-//! | `affine` | `Q4_1` `Q5_1` | how much of either end is cut off; scale and minimum are then a least-squares fit |
-//! | `q8_0` | `Q8_0` | which integer the largest weight gets |
-//! | `q6_k` | `Q6_K` | each group's integer scale, by the error itself |
+//! | file | formats | what is searched | M weights/s | RMSE |
+//! |---|---|---|---|---|
+//! | `float` | `F32` `F16` `BF16` | nothing: the nearest number, the largest finite one beyond the range | > 2000 | 1 |
+//! | `symmetric` | `Q4_0` `Q5_0` | where the largest weight falls, on either end; the scale is then a least-squares fit | 140, 125 | 0.94 |
+//! | `affine` | `Q4_1` `Q5_1` | how much of either end is cut off; scale and minimum are then a least-squares fit | 124, 114 | 0.89, 0.90 |
+//! | `q8_0` | `Q8_0` | which integer the largest weight gets | 296 | 0.90 |
+//! | `q6_k` | `Q6_K` | each group's integer scale, by the error itself, under three super-scales | 57 | 0.95 |
 //!
-//! The loops are written for the compiler's vectorizer and take no instruction set for granted: a few hundred million
-//! weights a second and core would be read no faster from most disks.
+//! The rates are of one core of a 2.6 GHz server, with the baseline of x86-64 (`examples/encode_rate.rs`): two cores read a
+//! 7B model in half precision at about half a gigabyte a second. The error is that of normally distributed weights,
+//! as a part of the reference quantizer's. The loops are written for the compiler's vectorizer and take no instruction
+//! set for granted.
 
 mod affine;
 mod float;
