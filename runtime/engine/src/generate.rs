@@ -83,3 +83,117 @@ pub fn generate(
     };
     Ok(Generation { stop, n_prompt: prompt.len(), n_generated, prefill, decode: start.elapsed() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tiny::Tiny;
+    use crate::{Model, SamplerOptions, SessionOptions};
+
+    fn session(model: &Model, context: usize) -> Session<'_> {
+        Session::new(model, &SessionOptions { context, threads: 1, ..SessionOptions::default() }).unwrap()
+    }
+
+    fn sampler(temperature: f32) -> Sampler {
+        Sampler::new(SamplerOptions { temperature, seed: 9, ..SamplerOptions::default() }, 300)
+    }
+
+    /// Tokens and reason; `n_wanted` are taken before the caller stops.
+    fn run(
+        session: &mut Session<'_>,
+        sampler: &mut Sampler,
+        prompt: &[u32],
+        max_tokens: usize,
+        n_wanted: usize,
+    ) -> (Vec<u32>, StopReason) {
+        let mut tokens = Vec::new();
+        let generation = generate(session, sampler, prompt, max_tokens, |token| {
+            tokens.push(token);
+            if tokens.len() == n_wanted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .unwrap();
+        assert_eq!(generation.n_prompt, prompt.len());
+        assert_eq!(generation.n_generated, tokens.len());
+        (tokens, generation.stop)
+    }
+
+    #[test]
+    fn the_session_holds_what_was_handed_out() {
+        let model = Tiny::new().model();
+        for (max_tokens, n_wanted, n_expected, reason) in [
+            (5, usize::MAX, 5, StopReason::Length),
+            (0, usize::MAX, 0, StopReason::Length),
+            (50, 3, 3, StopReason::Stopped),
+            (50, usize::MAX, 17, StopReason::ContextFull),
+            (17, usize::MAX, 17, StopReason::Length),
+        ] {
+            let mut session = session(&model, 20);
+            let (tokens, stop) = run(&mut session, &mut sampler(1.0), &[1, 270, 280], max_tokens, n_wanted);
+            assert_eq!((tokens.len(), stop), (n_expected, reason));
+            assert_eq!(session.position(), 3 + n_expected);
+        }
+    }
+
+    #[test]
+    fn a_second_call_goes_on_from_the_first() {
+        let model = Tiny::new().model();
+        let mut one = session(&model, 64);
+        let (first, _) = run(&mut one, &mut sampler(0.0), &[1, 270], 6, usize::MAX);
+        let (second, _) = run(&mut one, &mut sampler(0.0), &[290], 6, usize::MAX);
+        // The same tokens, fed at once.
+        let mut two = session(&model, 64);
+        let whole: Vec<u32> = [1, 270].into_iter().chain(first).chain([290]).collect();
+        assert_eq!(run(&mut two, &mut sampler(0.0), &whole, 6, usize::MAX).0, second);
+    }
+
+    #[test]
+    fn an_end_token_is_neither_handed_out_nor_fed() {
+        let model = Tiny::new().model();
+        let (tokens, _) = run(&mut session(&model, 64), &mut sampler(0.0), &[1, 270], 8, usize::MAX);
+        // The same weights, but the third distinct token of that text is the end.
+        let at = (1..tokens.len()).find(|&at| !tokens[..at].contains(&tokens[at])).unwrap();
+        let tiny = Tiny::new();
+        let mut metadata = tiny.metadata();
+        metadata.set("tokenizer.ggml.eos_token_id", tokens[at]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("end.gguf");
+        crate::tiny::write(&path, &metadata, &tiny.tensors());
+        let model = Model::open(path).unwrap();
+        let mut session = session(&model, 64);
+        let (until_end, stop) = run(&mut session, &mut sampler(0.0), &[1, 270], 8, usize::MAX);
+        assert_eq!((until_end.as_slice(), stop), (&tokens[..at], StopReason::End));
+        assert_eq!(session.position(), 2 + at);
+    }
+
+    #[test]
+    fn the_seed_and_the_penalties_are_heeded() {
+        let model = Tiny::new().model();
+        let prompt = [1, 270, 280];
+        let drawn = |seed| {
+            let options = SamplerOptions { temperature: 1.5, top_k: 0, seed, ..SamplerOptions::default() };
+            run(&mut session(&model, 64), &mut Sampler::new(options, 300), &prompt, 12, usize::MAX).0
+        };
+        assert_eq!(drawn(1), drawn(1));
+        assert_ne!(drawn(1), drawn(2));
+        // Whatever was said, the prompt included, is not said again.
+        let options = SamplerOptions { temperature: 0.0, presence_penalty: 1e6, ..SamplerOptions::default() };
+        let (tokens, _) =
+            run(&mut session(&model, 64), &mut Sampler::new(options, 300), &prompt, 30, usize::MAX);
+        for (at, token) in tokens.iter().enumerate() {
+            assert!(!prompt.contains(token) && !tokens[..at].contains(token), "{tokens:?}");
+        }
+    }
+
+    #[test]
+    fn a_prompt_that_cannot_be_fed_is_an_error() {
+        let model = Tiny::new().model();
+        let mut session = session(&model, 8);
+        for prompt in [&[][..], &[1; 9], &[1, 300]] {
+            let result = generate(&mut session, &mut sampler(0.0), prompt, 5, |_| ControlFlow::Continue(()));
+            assert!(matches!(result, Err(Error::Request(_))), "{prompt:?}");
+            assert_eq!(session.position(), 0);
+        }
+        // It fits to the last place: one token is chosen, and there is no room for it.
+        assert_eq!(run(&mut session, &mut sampler(1.0), &[1; 8], 5, 1).1, StopReason::ContextFull);
+    }
+}
