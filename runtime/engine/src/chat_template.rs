@@ -1,7 +1,7 @@
 //! A conversation as the model was trained to see it: the file's own template.
 //!
 //! Templates are Jinja as Hugging Face's Python runs it: `trim_blocks` and `lstrip_blocks` on, `{% break %}` known,
-//! [methods](methods) of Python's strings and dictionaries, `raise_exception`, [`strftime_now`](clock). A template
+//! [methods] of Python's strings and dictionaries, `raise_exception`, [`strftime_now`](clock). A template
 //! comes with a downloaded file and is a program, so it gets a budget: [limits] on its size bound the compiler, fuel
 //! bounds a rendering in time *and* memory (minijinja charges for bytes as well as for steps), and there is nothing
 //! that it could include or import.

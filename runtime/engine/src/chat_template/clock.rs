@@ -73,7 +73,8 @@ fn strftime(format: &str, seconds: u64) -> Result<String, Error> {
 
 /// Year, month and day (both from 1) of a day since 1970.
 fn date(mut days: u64) -> (u64, usize, u64) {
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     // Whole cycles of 400 years first: a clock that is far off must not make a loop of it.
     let mut year = 1970 + days / 146_097 * 400;
     days %= 146_097;
