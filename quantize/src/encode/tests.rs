@@ -6,16 +6,23 @@ use blocks::{Block, TensorType, with_block};
 use half::f16;
 use proptest::prelude::*;
 
-const ENCODED: [TensorType; 9] = [
-    TensorType::F32,
-    TensorType::F16,
-    TensorType::Bf16,
-    TensorType::Q4_0,
-    TensorType::Q4_1,
-    TensorType::Q5_0,
-    TensorType::Q5_1,
-    TensorType::Q8_0,
-    TensorType::Q6K,
+/// A type, and what one block becomes by its format's formula without any search, as ggml's reference quantizers have
+/// it.
+type Plain = (TensorType, fn(&[f32]) -> Vec<f32>);
+
+const ENCODED: [Plain; 9] = [
+    (TensorType::F32, |x| x.to_vec()),
+    (TensorType::F16, |x| vec![half(x[0])]),
+    (TensorType::Bf16, |x| vec![half::bf16::from_f32(x[0]).to_f32()]),
+    (TensorType::Q4_0, |x| plain_symmetric(x, 8.0)),
+    (TensorType::Q4_1, |x| plain_affine(x, 15.0)),
+    (TensorType::Q5_0, |x| plain_symmetric(x, 16.0)),
+    (TensorType::Q5_1, |x| plain_affine(x, 31.0)),
+    (TensorType::Q8_0, |x| {
+        let d = extreme(x).abs() / 127.0;
+        x.iter().map(|x| (x * inverse(d)).round() * half(d)).collect()
+    }),
+    (TensorType::Q6K, plain_q6_k),
 ];
 
 /// What a type makes of weights.
@@ -34,39 +41,32 @@ fn rmse(a: &[f32], b: &[f32]) -> f64 {
     (sum / a.len() as f64).sqrt()
 }
 
-/// The format's formula without any search, as ggml's reference quantizers have it: what the weights become.
-fn plain(ty: TensorType, weights: &[f32]) -> Vec<f32> {
-    let half = |x: f32| f16::from_f32(x).to_f32();
-    let inverse = |d: f32| if d == 0.0 { 0.0 } else { 1.0 / d };
-    let symmetric = |x: &[f32], n: f32| {
-        let d = -extreme(x) / n;
-        let q = |x: &f32| (x * inverse(d) + n + 0.5).floor().min(2.0 * n - 1.0) - n;
-        x.iter().map(|x| q(x) * half(d)).collect()
-    };
-    let affine = |x: &[f32], top: f32| {
-        let (min, max) = x.iter().fold((f32::MAX, f32::MIN), |(min, max), &x| (min.min(x), max.max(x)));
-        let d = (max - min) / top;
-        let q = |x: &f32| ((x - min) * inverse(d) + 0.5).floor().min(top);
-        x.iter().map(|x| q(x) * half(d) + half(min)).collect()
-    };
-    let block = |x: &[f32]| -> Vec<f32> {
-        match ty {
-            TensorType::F32 => x.to_vec(),
-            TensorType::F16 => vec![half(x[0])],
-            TensorType::Bf16 => vec![half::bf16::from_f32(x[0]).to_f32()],
-            TensorType::Q4_0 => symmetric(x, 8.0),
-            TensorType::Q5_0 => symmetric(x, 16.0),
-            TensorType::Q4_1 => affine(x, 15.0),
-            TensorType::Q5_1 => affine(x, 31.0),
-            TensorType::Q8_0 => {
-                let d = extreme(x).abs() / 127.0;
-                x.iter().map(|x| (x * inverse(d)).round() * half(d)).collect()
-            }
-            TensorType::Q6K => plain_q6_k(x),
-            _ => unreachable!(),
-        }
-    };
+/// What weights become by the plain formula.
+fn plainly((ty, block): Plain, weights: &[f32]) -> Vec<f32> {
     weights.chunks(ty.block_len()).flat_map(block).collect()
+}
+
+fn half(x: f32) -> f32 {
+    f16::from_f32(x).to_f32()
+}
+
+fn inverse(d: f32) -> f32 {
+    if d == 0.0 { 0.0 } else { 1.0 / d }
+}
+
+/// The largest becomes −n.
+fn plain_symmetric(x: &[f32], n: f32) -> Vec<f32> {
+    let d = -extreme(x) / n;
+    let q = |x: &f32| (x * inverse(d) + n + 0.5).floor().min(2.0 * n - 1.0) - n;
+    x.iter().map(|x| q(x) * half(d)).collect()
+}
+
+/// The smallest becomes 0, the largest `top`.
+fn plain_affine(x: &[f32], top: f32) -> Vec<f32> {
+    let (min, max) = x.iter().fold((f32::MAX, f32::MIN), |(min, max), &x| (min.min(x), max.max(x)));
+    let d = (max - min) / top;
+    let q = |x: &f32| ((x - min) * inverse(d) + 0.5).floor().min(top);
+    x.iter().map(|x| q(x) * half(d) + half(min)).collect()
 }
 
 fn extreme(x: &[f32]) -> f32 {
@@ -150,9 +150,9 @@ fn tensors() -> Vec<(&'static str, Vec<f32>)> {
 #[test]
 fn no_tensor_is_worse_than_by_the_plain_formula() {
     for (kind, weights) in tensors() {
-        for ty in ENCODED {
+        for plain @ (ty, _) in ENCODED {
             let (ours, theirs) =
-                (rmse(&weights, &through(ty, &weights)), rmse(&weights, &plain(ty, &weights)));
+                (rmse(&weights, &through(ty, &weights)), rmse(&weights, &plainly(plain, &weights)));
             println!("{kind:24} {:5} {ours:.3e}, plainly {theirs:.3e}", ty.name());
             assert!(ours.is_finite(), "{kind}, {ty}");
             // Beyond the range of a half the plain formula has no error that is a number.
@@ -225,10 +225,10 @@ proptest! {
     ) {
         let weight = |bits| if same_size { f32::from_bits(bits & 0x81ff_ffff | 0x3a00_0000) } else { f32::from_bits(bits) };
         let weights: Vec<f32> = bits.into_iter().map(weight).map(|x| if x.is_finite() { x } else { f32::MAX }).collect();
-        for ty in ENCODED {
+        for plain @ (ty, _) in ENCODED {
             let decoded = through(ty, &weights);
             prop_assert!(decoded.iter().all(|x| x.is_finite()), "{ty}");
-            let (ours, theirs) = (rmse(&weights, &decoded), rmse(&weights, &plain(ty, &weights)));
+            let (ours, theirs) = (rmse(&weights, &decoded), rmse(&weights, &plainly(plain, &weights)));
             prop_assert!(!same_size || ours <= theirs * (1.0 + 1e-6), "{ty}: {ours:e}, plainly {theirs:e}");
         }
     }
