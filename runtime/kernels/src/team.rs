@@ -55,11 +55,21 @@ impl Team {
         let gate = Arc::new(Gate::new());
         let mut team =
             Self { n_threads, isa, gate, turn: Mutex::new(()), helpers: Vec::with_capacity(n_threads - 1) };
+        let (arrived, arrivals) = std::sync::mpsc::channel();
         for index in 1..n_threads {
-            let gate = Arc::clone(&team.gate);
-            let helper =
-                std::thread::Builder::new().name(format!("llamita-{index}")).spawn(move || gate.help())?;
-            team.helpers.push(helper);
+            let (gate, arrived) = (Arc::clone(&team.gate), arrived.clone());
+            let life = move || {
+                // Nobody listens any more if a later thread was refused.
+                let _ = arrived.send(());
+                drop(arrived);
+                gate.help();
+            };
+            team.helpers.push(std::thread::Builder::new().name(format!("llamita-{index}")).spawn(life)?);
+        }
+        // A thread allocates while it starts. On a busy machine that can take until after the first operations, which
+        // do not wait for it: then they would seem to allocate.
+        for _ in 1..n_threads {
+            let _ = arrivals.recv();
         }
         Ok(team)
     }
