@@ -30,11 +30,12 @@ fn made_once(name: String, make: impl FnOnce(&Path)) -> PathBuf {
     // The lock is held while the file is made: another test that wants it waits instead of making it too.
     let mut made = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let path = scratch_folder().join(&name);
-    if !made.contains_key(&name) {
-        make(&path);
-        made.insert(name, path.clone());
-    }
-    path
+    made.entry(name)
+        .or_insert_with(|| {
+            make(&path);
+            path
+        })
+        .clone()
 }
 
 /// Converts a checkpoint as the command line does by default.

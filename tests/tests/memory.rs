@@ -1,7 +1,7 @@
 //! What a session takes: nothing per token, and in all what the plan says.
 //!
-//! A binary of its own, because the allocator below counts for the whole process. Its proofs run one after the other,
-//! each with the process to itself.
+//! A binary of its own, because the allocator below counts for the whole process; and with a `main` of its own, because
+//! the standard test harness allocates beside a running test: it starts the next one, and says which take long.
 
 use blocks::TensorType;
 use engine::{
@@ -12,7 +12,6 @@ use quantize::FileType;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The system's allocator, counting.
 struct Counting;
@@ -48,10 +47,22 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The process for one proof alone.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+/// The proofs, one after the other. A word on the command line chooses those whose name holds it.
+fn main() {
+    let proofs: [(&str, fn()); 4] = [
+        ("the_allocator_does_count", the_allocator_does_count),
+        ("a_hundred_tokens_allocate_nothing", a_hundred_tokens_allocate_nothing),
+        (
+            "a_seed_gives_one_text_with_any_number_of_threads",
+            a_seed_gives_one_text_with_any_number_of_threads,
+        ),
+        ("the_plan_says_what_is_taken", the_plan_says_what_is_taken),
+    ];
+    let word = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    for (name, proof) in proofs.iter().filter(|(name, _)| name.contains(&word)) {
+        proof(); // a panic ends the process with a status that cargo takes for a failure
+        println!("test {name} ... ok");
+    }
 }
 
 /// Everything that chooses, so that nothing that might allocate is left out.
@@ -99,9 +110,7 @@ fn generated(file_type: FileType, threads: usize, n: usize) -> (String, usize) {
     (text, last - first)
 }
 
-#[test]
 fn a_hundred_tokens_allocate_nothing() {
-    let _alone = alone();
     for file_type in FileType::all() {
         for threads in [1, 2] {
             let (_, n_allocations) = generated(file_type, threads, 101);
@@ -110,17 +119,13 @@ fn a_hundred_tokens_allocate_nothing() {
     }
 }
 
-#[test]
 fn the_allocator_does_count() {
-    let _alone = alone();
     let before = N_ALLOCATIONS.load(Ordering::SeqCst);
     drop(std::hint::black_box(vec![1u8; 100]));
     assert!(N_ALLOCATIONS.load(Ordering::SeqCst) > before);
 }
 
-#[test]
 fn a_seed_gives_one_text_with_any_number_of_threads() {
-    let _alone = alone();
     for file_type in [FileType::Q4_0, FileType::F16] {
         let (text, _) = generated(file_type, 1, 100);
         assert!(text.len() > 100, "{text:?}");
@@ -137,9 +142,7 @@ fn anonymous_bytes() -> u64 {
     1024 * line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
 }
 
-#[test]
 fn the_plan_says_what_is_taken() {
-    let _alone = alone();
     if !cfg!(target_os = "linux") {
         llamita_tests::did_not_run("the memory plan against the process", "it reads /proc/self/status");
         return;
