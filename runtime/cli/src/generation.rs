@@ -96,9 +96,12 @@ impl Writer<'_, '_> {
 
     /// Feeds all but the end of a long text; how many tokens. A signal ends it early.
     fn read(&mut self, tokens: &[u32]) -> Result<usize, Error> {
+        let mut pass = FIRST_PASS.min(self.batch);
+        if tokens.len() <= pass {
+            return Ok(0);
+        }
         let progress = Progress::new("reading the prompt", Unit::Tokens);
         progress.set_total(tokens.len() as u64);
-        let mut pass = FIRST_PASS.min(self.batch);
         let mut n_read = 0;
         while tokens.len() - n_read > pass && !interrupt::requested() {
             let start = Instant::now();

@@ -180,7 +180,8 @@ fn signal(child: &Child, signal: Signal) {
 
 /// Under `nohup`, or in the background of a script, signals are ignored on purpose, and llamita leaves it so.
 fn signals_are_ignored() -> bool {
-    const SIGNALS: u64 = 1 << (1 - 1) | 1 << (2 - 1) | 1 << (15 - 1); // HUP, INT, TERM
+    // Bit n - 1 stands for signal n: HUP is 1, INT 2, TERM 15.
+    const SIGNALS: u64 = 0x4003;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);

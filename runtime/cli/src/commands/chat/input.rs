@@ -7,8 +7,11 @@ use rustyline::config::{Behavior, Config};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{Editor, Helper};
-use std::io::{BufRead as _, IsTerminal as _};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+
+/// The editor has the terminal mark pasted text; other programs would see the marks.
+const BRACKETED_PASTE_OFF: &[u8] = b"\x1b[?2004l\n";
 
 /// What the user wants.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,6 +91,9 @@ fn read_terminal<H: Helper>(
     let restore = move || {
         if let Some(mode) = mode {
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &mode);
+        }
+        if std::io::stderr().is_terminal() {
+            let _ = std::io::stderr().write_all(BRACKETED_PASTE_OFF);
         }
     };
     match interrupt::while_waiting(restore, || editor.readline("> ")) {
