@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// Tokens of prompt and text that fit [default: what the model was trained for]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     context: Option<u32>,
-    /// Read control tokens such as </s> in the prompt as tokens, not as text
+    /// Read control tokens such as `</s>` in the prompt as tokens, not as text
     #[arg(long)]
     special: bool,
     /// Write the prompt before the text

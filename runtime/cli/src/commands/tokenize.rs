@@ -19,7 +19,7 @@ pub(crate) struct Args {
     model: PathBuf,
     #[command(flatten)]
     input: Input,
-    /// Read control tokens such as </s> in the text as tokens; with --ids: write them
+    /// Read control tokens such as `</s>` in the text as tokens; with --ids: write them
     #[arg(long)]
     special: bool,
     /// Begin as a prompt does, with the model's token for the beginning of a text
