@@ -29,7 +29,8 @@ fn ours(path: &Path, cache_type: TensorType, windows: &[Window]) -> Vec<f32> {
 }
 
 fn llama_cpps(path: &Path, cache_type: TensorType, windows: &[Window]) -> Vec<f32> {
-    // Without flash attention, whose kernels round queries and keys to f16 whatever the cache's type.
+    // Without flash attention, whose kernels round queries and keys to f16 whatever the cache's type. One thread: more
+    // of them spin at each other's barriers, which takes minutes on a busy machine.
     let options = Options {
         n_ctx: WINDOW as u32,
         threads: 2,
