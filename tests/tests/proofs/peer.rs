@@ -33,7 +33,7 @@ fn llama_cpps(path: &Path, cache_type: TensorType, windows: &[Window]) -> Vec<f3
     // of them spin at each other's barriers, which takes minutes on a busy machine.
     let options = Options {
         n_ctx: WINDOW as u32,
-        threads: 2,
+        threads: 1,
         cache_type,
         flash_attention: false,
         ..Default::default()

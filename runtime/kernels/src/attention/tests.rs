@@ -22,9 +22,10 @@ const CASES: &[(TensorType, usize, usize, usize, usize, usize)] = &[
 ];
 
 fn encode(ty: TensorType, x: &[f32]) -> Vec<u8> {
-    match ty {
-        TensorType::F16 => x.iter().flat_map(|&x| F16::from_f32(x).0).collect(),
-        _ => x.iter().flat_map(|&x| F32::from_f32(x).0).collect(),
+    if ty == TensorType::F16 {
+        x.iter().flat_map(|&x| F16::from_f32(x).0).collect()
+    } else {
+        x.iter().flat_map(|&x| F32::from_f32(x).0).collect()
     }
 }
 
