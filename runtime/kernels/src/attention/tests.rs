@@ -56,10 +56,11 @@ fn near_the_exact_value_and_the_same_bits_everywhere() {
         // What the cache holds, after its own rounding.
         let [k_floats, v_floats] = [&k, &v].map(|bytes| {
             let mut floats = vec![0.0; bytes.len() / cache_type.block_bytes()];
-            match cache_type {
-                TensorType::F16 => blocks::decode(blocks::from_bytes::<F16>(bytes), &mut floats),
-                _ => blocks::decode(blocks::from_bytes::<F32>(bytes), &mut floats),
-            }
+            blocks::with_block!(
+                cache_type,
+                B => blocks::decode(blocks::from_bytes::<B>(bytes), &mut floats),
+                else unreachable!("caches of {cache_type}")
+            );
             floats
         });
         let q: Vec<f32> = random.floats(n_tokens * n_cols).iter().map(|x| x * 4.0).collect();
