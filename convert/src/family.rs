@@ -54,23 +54,26 @@ impl Name {
     /// The context length, and a sentence's end that says why.
     pub(crate) fn context_length(&self, rope_theta: Option<f32>) -> (u32, &'static str) {
         let has = |word: &str| self.folded.contains(word);
+        // Llama 1 came in a size of 30B: `LLaMA/30B` is no Llama 3.
+        let later = (has("llama3") && !has("llama30b")) || has("llama4");
         if has("codellama") {
             (16384, "the folder's name says Code Llama")
         } else if rope_theta == Some(CODE_LLAMA_ROPE_THETA) {
             (16384, "params.json has Code Llama's rope_theta")
         } else if has("llama2") {
             (4096, "the folder's name says Llama 2")
-        } else if has("llama") && !has("llama3") && !has("llama4") {
+        } else if has("llama") && !later {
             (2048, "the folder's name says Llama 1")
         } else {
             (2048, "the folder's name tells no family that llamita knows")
         }
     }
 
-    /// Whether the model was trained on Llama 2's chat format. Code Llama's Instruct models were too.
+    /// Whether the model was trained on Llama 2's chat format. Code Llama's Instruct models were too, but for the 70B,
+    /// which has a format of its own.
     pub(crate) fn says_chat(&self) -> bool {
-        self.folded.contains("chat")
-            || (self.folded.contains("codellama") && self.folded.contains("instruct"))
+        let has = |word: &str| self.folded.contains(word);
+        has("chat") || (has("codellama") && has("instruct") && !has("70b"))
     }
 }
 
@@ -88,6 +91,7 @@ mod tests {
             ("/models/llama-65b", "llama-65b", 2048, false),
             ("/models/CodeLlama-7b-Python", "CodeLlama-7b-Python", 16384, false),
             ("/models/CodeLlama-7b-Instruct", "CodeLlama-7b-Instruct", 16384, true),
+            ("/models/CodeLlama-70b-Instruct", "CodeLlama-70b-Instruct", 16384, false),
             ("/models/novel-8m", "novel-8m", 2048, false),
             ("/llama-2-chats/novel-8m", "novel-8m", 2048, false),
         ];
@@ -96,6 +100,10 @@ mod tests {
             let found = (name.as_str(), name.context_length(None).0, name.says_chat());
             assert_eq!(found, (text, context, chat), "{folder}");
         }
+        assert_eq!(
+            Name::of(Path::new("/m/LLaMA/30B")).context_length(None).1,
+            "the folder's name says Llama 1"
+        );
         assert_eq!(Name::of(Path::new("/m/x")).context_length(Some(1e6)).0, 16384);
     }
 }

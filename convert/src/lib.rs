@@ -204,20 +204,22 @@ fn check_is_no_input(output: &Path, checkpoint: &Checkpoint) -> Result<(), Error
 
 /// The lists of MD5 sums, after the small files have been checked against them and every listed shard was found.
 fn read_checklists(checkpoint: &Checkpoint, monitor: &dyn Monitor) -> Result<Vec<Checklist>, Error> {
-    let Some(list) = Checklist::read(&checkpoint.checklist)? else {
+    let list = Checklist::read(&checkpoint.checklist)?;
+    if list.is_none() {
         let path = checkpoint.checklist.display();
         monitor.note(&format!("{path} is not there: the files' MD5 sums are not checked"));
-        return Ok(Vec::new());
-    };
+    }
     let n_shards = checkpoint.shards.len();
-    if let Some(missing) =
-        list.names().find(|name| checkpoint::shard_number(name).is_some_and(|n| n >= n_shards))
+    if let Some(missing) = list
+        .iter()
+        .flat_map(Checklist::names)
+        .find(|name| checkpoint::shard_number(name).is_some_and(|n| n >= n_shards))
     {
         let problem = "this shard is missing, though checklist.chk lists it; download it too";
         return Err(Error::unfit(&checkpoint.checklist.with_file_name(missing), problem));
     }
     let lists: Vec<_> =
-        [Some(list), Checklist::read(&checkpoint.tokenizer_checklist)?].into_iter().flatten().collect();
+        [list, Checklist::read(&checkpoint.tokenizer_checklist)?].into_iter().flatten().collect();
     for file in [&checkpoint.params, &checkpoint.tokenizer] {
         lists.iter().try_for_each(|list| list.check_small(file))?;
     }

@@ -40,6 +40,10 @@ impl<'a> Plan<'a> {
         }
         let gate = names::FEED_FORWARD;
         let n_ff = Merged::new(shards, &gate, &gate.names(Some(0)).0, params.dim)?.n_rows();
+        // GGUF's keys for them have 32 bits; a sparse file may claim more rows than anyone has weights.
+        if let Some(n) = [n_vocab, n_ff].into_iter().find(|&n| n > u64::from(u32::MAX)) {
+            return Err(Error::unfit(first.path(), format!("a matrix of {n} rows is none of a Llama")));
+        }
         let length = |length: Length| match length {
             Length::Embedding => params.dim,
             Length::Queries => params.n_heads * params.head_dim(),

@@ -9,7 +9,7 @@ use prost::Message;
 use std::path::Path;
 
 /// The largest vocabularies (250 000 pieces) have 5 MB.
-const MAX_FILE_BYTES: u64 = 64 << 20;
+const MAX_FILE_BYTES: u64 = 8 << 20;
 
 #[derive(Clone, PartialEq, Message)]
 struct ModelProto {

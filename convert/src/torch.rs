@@ -1,6 +1,6 @@
 //! One file that `torch.save` wrote: a zip with a pickle that describes tensors, and their numbers beside it.
 //!
-//! The file is mapped. Its zip directory ([`zip`]) and its pickle ([`pickle`]) are parsed where they lie, a few
+//! The file is mapped. Its zip directory ([`zip`]) is parsed where it lies, its pickle ([`pickle`]) from a copy, a few
 //! kilobytes in all; a tensor is then a [`View`] of mapped bytes, and no number is touched until it is converted.
 //! Nothing in the file is ever run: the pickle machine can build tuples, dictionaries and descriptions of tensors, and
 //! knows no way to call anything.
@@ -18,6 +18,7 @@ use pickle::TensorEntry;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use zip::Archive;
 
 /// What is wrong with some bytes of a file, before the file's name is known.
@@ -47,6 +48,8 @@ impl Fault {
 pub(crate) struct MappedFile {
     path: PathBuf,
     map: Mmap,
+    /// A copy of its pickle, once it was asked for: text must not change while it is borrowed, and a map may.
+    pickle: OnceLock<Vec<u8>>,
 }
 
 impl MappedFile {
@@ -62,12 +65,13 @@ impl MappedFile {
         let file = File::open(path).map_err(Error::io(path))?;
         // SAFETY: the map is private and read-only, so no one writes through it. That nobody shortens the file while it
         // is mapped is the caller's environment: a program that does so ends this one with SIGBUS and corrupts
-        // nothing. Every number read from the map is checked after it was read, and none is read twice.
+        // nothing. Every number read from the map is checked after it was read, and none is read twice; text is
+        // taken from a copy (`pickle`).
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
         // A hint: the numbers are read once, in long runs. Refusing it costs nothing but time.
         #[cfg(unix)]
         let _ = map.advise(memmap2::Advice::Sequential);
-        Ok(Self { path: path.to_owned(), map })
+        Ok(Self { path: path.to_owned(), map, pickle: OnceLock::new() })
     }
 
     /// Where it is.
@@ -96,7 +100,9 @@ impl<'a> Tensors<'a> {
         let archive = Archive::parse(file.bytes()).map_err(|fault| fault.in_file(path, 0))?;
         let (base, pickle) = archive.pickle().map_err(|fault| fault.in_file(path, 0))?;
         let mut entries = HashMap::new();
-        for (name, entry) in pickle::state_dict(pickle).map_err(|fault| fault.in_file(path, base))? {
+        for (name, entry) in pickle::state_dict(file.pickle.get_or_init(|| pickle.to_vec()))
+            .map_err(|fault| fault.in_file(path, base))?
+        {
             if entries.insert(name, entry).is_some() {
                 return Err(Error::malformed(path, format_args!("tensor `{name}`"), "it is described twice"));
             }

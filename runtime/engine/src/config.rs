@@ -72,6 +72,12 @@ impl Config {
                  only equal lengths are supported"
             )));
         }
+        if head_dim > kernels::MAX_HEAD_DIM {
+            return Err(keys.refuse(format!(
+                "heads of {head_dim} numbers are not supported: {} at most",
+                kernels::MAX_HEAD_DIM
+            )));
+        }
         if [n_heads, n_kv_heads].iter().any(|heads| heads.checked_mul(head_dim).is_none()) {
             return Err(keys.refuse(format!("{n_heads} heads of {head_dim} numbers do not fit this machine")));
         }
@@ -198,9 +204,11 @@ impl Keys<'_> {
         Ok(rope_dim)
     }
 
-    /// 1 / the linear factor. A factor without a type is linear: files from before the types say it so, under either key.
+    /// 1 / the linear factor, where 0 means none. A factor without a type is linear: files from before the types say it so, under either key.
     fn rope_scale(&self) -> Result<f32, Error> {
-        let factor = match self.float("llama.rope.scaling.factor")? {
+        let key = "llama.rope.scaling.factor";
+        let none = self.0.metadata().float(key).is_ok_and(|factor| factor == Some(0.0));
+        let factor = match if none { Some(1.0) } else { self.float(key)? } {
             Some(factor) => factor,
             None => self.float("llama.rope.scale_linear")?.unwrap_or(1.0),
         };

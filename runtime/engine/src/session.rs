@@ -151,7 +151,7 @@ impl<'m> Session<'m> {
             let mut wanted = (0..tokens.len()).filter(|place| wanted(done + place)).peekable();
             while wanted.peek().is_some() {
                 self.places.clear();
-                let n = self.places.capacity();
+                let n = logits_rows(self.model.config(), self.batch);
                 self.places.extend(wanted.by_ref().take(n));
                 let logits = self.forward.logits(self.model, &self.team, &self.places);
                 for (place, logits) in self.places.iter().zip(logits.chunks_exact(n_vocab)) {

@@ -16,6 +16,8 @@ use std::fmt::Display;
 const MAX_KEYS: u64 = 1 << 18;
 /// Tensors of a file. The largest mixture of experts has about 50 000; each costs about 250 bytes.
 const MAX_TENSORS: u64 = 1 << 17;
+/// Bytes of a header. The largest vocabularies take 20 MB; a damaged length must not copy gigabytes of weights.
+const MAX_HEADER_BYTES: usize = 256 << 20;
 /// The least that a key takes: its length, one byte, its value's type, one byte.
 const MIN_KEY_BYTES: u64 = 8 + 1 + 4 + 1;
 /// The least that a tensor takes: the length of its name, one byte, one dimension, its type, its offset.
@@ -34,7 +36,7 @@ pub(crate) struct Header {
 
 /// Reads and checks the header of a file of these bytes.
 pub(crate) fn parse(file: &[u8]) -> Result<Header, Problem> {
-    let mut cursor = Cursor::new(file);
+    let mut cursor = Cursor::new(&file[..file.len().min(MAX_HEADER_BYTES)]);
     let version = preamble(file, &mut cursor)?;
     let n_tensors = cursor.count(&"number of tensors", MIN_TENSOR_BYTES, MAX_TENSORS)?;
     let n_keys = cursor.count(&"number of metadata keys", MIN_KEY_BYTES, MAX_KEYS)?;

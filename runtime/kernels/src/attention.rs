@@ -26,6 +26,9 @@ const QUERIES: usize = 32;
 /// Floats of keys or values that are in hand at a time: half a first-level cache. A tile of wide heads takes several.
 const HAND: usize = 4096;
 
+/// Floats of a head at most: at least one position must fit.
+pub const MAX_HEAD_DIM: usize = HAND;
+
 /// One layer's attention for a run of new tokens, whose keys and values are in the cache already.
 #[derive(Debug)]
 pub struct Attention<'a> {
@@ -58,13 +61,13 @@ pub struct Attention<'a> {
 pub fn attention(team: &Team, operation: Attention<'_>) {
     let Attention { q, k, v, cache_type, stride_bytes, n_heads, n_kv_heads, head_dim, first, out } =
         operation;
-    let n_cols = n_heads * head_dim;
+    let n_cols = n_heads.checked_mul(head_dim).expect("heads that can be addressed");
     assert_eq!(
         n_heads.checked_rem(n_kv_heads),
         Some(0),
         "{n_heads} query heads for {n_kv_heads} heads of the cache"
     );
-    assert!((1..=HAND).contains(&head_dim), "heads of {head_dim} floats");
+    assert!((1..=MAX_HEAD_DIM).contains(&head_dim), "heads of {head_dim} floats");
     assert!(
         q.len() == out.len() && q.len().is_multiple_of(n_cols),
         "queries and results of {n_cols} floats a token"

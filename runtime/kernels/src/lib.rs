@@ -65,7 +65,7 @@ mod team;
 mod unpack;
 
 pub use activations::{Activations, Packing};
-pub use attention::{Attention, attention};
+pub use attention::{Attention, MAX_HEAD_DIM, attention};
 pub use elementwise::{add, rms_norm, silu_mul};
 pub use isa::{Isa, IsaError};
 pub use machine::read_bandwidth;

@@ -124,7 +124,7 @@ impl<'a> Task<'a> {
         assert_eq!(weights.bytes.len(), n_rows * weights.row_bytes(), "{ty} weights: whole rows of {n_cols}");
         assert!(first + n_rows <= stride, "{n_rows} results from {first} on, in rows of {stride}");
         assert!(
-            out.len() >= x.n_tokens() * stride,
+            x.n_tokens().checked_mul(stride).is_some_and(|n| out.len() >= n),
             "results for {} tokens in rows of {stride}",
             x.n_tokens()
         );

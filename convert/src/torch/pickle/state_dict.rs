@@ -43,6 +43,9 @@ pub(in super::super) fn state_dict(pickle: &[u8]) -> Result<Vec<(&str, TensorEnt
     Ok(tensors.collect())
 }
 
+/// Dimensions of a tensor; a checkpoint's have 1 or 2.
+const MAX_DIMS: usize = 8;
+
 impl<'a> Machine<'a> {
     /// A persistent id: `("storage", type, key, device, number of elements)`.
     pub(super) fn storage(&self, id: Value<'a>) -> Result<StorageEntry<'a>, Fault> {
@@ -84,7 +87,12 @@ impl<'a> Machine<'a> {
             Value::Int(size) => self.size(size),
             _ => Err(self.fault("a size is no integer")),
         };
-        self.tuple(tuple)?.iter().map(size).collect()
+        let sizes = self.tuple(tuple)?;
+        // A tuple that is described once can be named thousands of times, and each tensor gets its own copy.
+        if sizes.len() > MAX_DIMS {
+            return Err(self.fault(format!("a tensor of {} dimensions; weights have 1 or 2", sizes.len())));
+        }
+        sizes.iter().map(size).collect()
     }
 
     fn size(&self, size: i64) -> Result<u64, Fault> {

@@ -68,6 +68,13 @@ fn what_cannot_run_is_refused_in_words() {
             |m, _| m.set("llama.attention.key_length", 1u32 << 31),
             "2147483648 numbers for keys and 16 for values",
         ),
+        (
+            |m, _| {
+                m.set("llama.attention.key_length", 8192u32);
+                m.set("llama.attention.value_length", 8192u32);
+            },
+            "heads of 8192 numbers are not supported: 4096 at most",
+        ),
         (|m, _| m.set("llama.attention.value_length", 8u32), "16 numbers for keys and 8 for values"),
         (
             |m, _| m.set("llama.attention.layer_norm_rms_epsilon", f32::NAN),
