@@ -204,11 +204,9 @@ impl Keys<'_> {
         Ok(rope_dim)
     }
 
-    /// 1 / the linear factor, where 0 means none. A factor without a type is linear: files from before the types say it so, under either key.
+    /// 1 / the linear factor. A factor without a type is linear: files from before the types say it so, under either key.
     fn rope_scale(&self) -> Result<f32, Error> {
-        let key = "llama.rope.scaling.factor";
-        let none = self.0.metadata().float(key).is_ok_and(|factor| factor == Some(0.0));
-        let factor = match if none { Some(1.0) } else { self.float(key)? } {
+        let factor = match self.float("llama.rope.scaling.factor")? {
             Some(factor) => factor,
             None => self.float("llama.rope.scale_linear")?.unwrap_or(1.0),
         };
