@@ -75,8 +75,9 @@ fn isa(name: &str) -> Result<Isa, String> {
 
 /// A file type by its name.
 pub(crate) fn file_type() -> impl TypedValueParser<Value = FileType> {
-    PossibleValuesParser::new(FileType::all().map(FileType::name))
-        .try_map(|name| FileType::all().find(|ty| ty.name() == name).ok_or("no such type"))
+    PossibleValuesParser::new(FileType::all().map(FileType::name)).try_map(|name| {
+        FileType::all().find(|ty| ty.name().eq_ignore_ascii_case(&name)).ok_or("no such type")
+    })
 }
 
 /// How the next token is chosen.

@@ -124,6 +124,7 @@ impl<'m> Session<'m> {
     ///
     /// # Errors
     /// If there are none, they do not fit the context, or a token is not in the vocabulary; then nothing was appended.
+    /// If the weights make logits that are no finite numbers.
     pub fn feed(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
         let Some(last) = tokens.len().checked_sub(1) else {
             return Err(Error::Request("there is no token to feed: the prompt is empty".to_owned()));
@@ -154,6 +155,14 @@ impl<'m> Session<'m> {
                 let n = logits_rows(self.model.config(), self.batch);
                 self.places.extend(wanted.by_ref().take(n));
                 let logits = self.forward.logits(self.model, &self.team, &self.places);
+                if !logits.iter().all(|logit| logit.is_finite()) {
+                    return Err(Error::model(
+                        self.model.file(),
+                        "its logits are not finite numbers: some weights are damaged. \
+                         `llamita inspect --verify` finds them"
+                            .to_owned(),
+                    ));
+                }
                 for (place, logits) in self.places.iter().zip(logits.chunks_exact(n_vocab)) {
                     each(done + place, logits);
                 }

@@ -24,14 +24,14 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// How the weights are stored: q8_0 is as good as the original at half its size, q4_0 a quarter of it
-    #[arg(long = "type", value_name = "TYPE", default_value = "q8_0", value_parser = flags::file_type())]
+    #[arg(long = "type", value_name = "TYPE", default_value = "q8_0", ignore_case = true, value_parser = flags::file_type())]
     file_type: FileType,
     /// How a conversation is laid out for the model: auto (llama2 where the folder's name says chat, else none),
     /// llama2, none, or a file with a Jinja template
     #[arg(long, value_name = "auto|llama2|none|FILE", default_value = "auto", value_parser = chat_template)]
     chat_template: ChatTemplate,
     /// Tokens that the model was trained to see at once [default: what the folder's name tells]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 31))]
     context_length: Option<u32>,
     /// Do not compare the files with the checksums in checklist.chk
     #[arg(long)]

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// How the weights are stored
-    #[arg(long = "type", value_name = "TYPE", value_parser = flags::file_type())]
+    #[arg(long = "type", value_name = "TYPE", ignore_case = true, value_parser = flags::file_type())]
     file_type: FileType,
     /// Take weights that are quantized already: they lose a second time
     #[arg(long)]
