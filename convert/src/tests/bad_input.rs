@@ -72,6 +72,15 @@ const CASES: &[Case] = &[
         &[SHARD, "layers.0.attention.wq.weight", "does not fit"],
     ),
     (
+        "more dimensions than a tensor has",
+        |b| {
+            let mut tensors = fixture::tensors();
+            (tensors[3].shape, tensors[3].strides) = (vec![1; 1000], vec![1; 1000]);
+            b.shard(&tensors);
+        },
+        &[SHARD, "at byte", "1000 dimensions"],
+    ),
+    (
         "a type that is no weight's",
         |b| {
             let mut tensors = fixture::tensors();
