@@ -4,6 +4,7 @@
 //! pass; a shorter pass uses their beginnings, and pages that no pass has reached cost nothing.
 
 use crate::kv_cache::KvCache;
+use crate::profile::{Operation, Profile};
 use crate::{Config, Error, Matrix, Model};
 use blocks::TensorType;
 use kernels::{Activations, Attention, Product, RopeTable, Team};
@@ -27,6 +28,7 @@ pub(crate) struct Forward {
     logits: Box<[f32]>,   // [logits_rows][n_vocab]
     packed: Activations,  // what a product reads, as its weights want it
     rope: RopeTable,      // [batch][rope_dim / 2]
+    profile: Profile,
 }
 
 impl Forward {
@@ -46,6 +48,7 @@ impl Forward {
             logits: zeroed(logits)?,
             packed: Activations::new(batch, max_cols(config), &types(model)),
             rope: RopeTable::new(config.rope_dim, config.rope_base, config.rope_scale, batch),
+            profile: Profile::default(),
         })
     }
 
@@ -70,7 +73,7 @@ impl Forward {
         let config = model.config();
         let Config { dim, ffn_dim, n_heads, n_kv_heads, head_dim, norm_eps, .. } = *config;
         let (n, q_dim, kv_dim) = (tokens.len(), config.q_dim(), config.kv_dim());
-        let Self { packed, rope, .. } = self;
+        let Self { packed, rope, profile, .. } = self;
         let x = &mut self.x[..n * dim];
         let y = &mut self.y[..n * dim];
         let q = &mut self.q[..n * q_dim];
@@ -81,17 +84,23 @@ impl Forward {
         let up = &mut self.up[..n * ffn_dim];
 
         let weights = model.weights();
+        profile.begin();
         for (&token, x) in tokens.iter().zip(x.chunks_exact_mut(dim)) {
             let row = token as usize;
             model.rows(&weights.token_embd, row..row + 1).decode(0, x);
         }
         rope.fill(first, n);
+        profile.end(Operation::Embedding);
         for (l, layer) in weights.layers.iter().enumerate() {
             kernels::rms_norm(team, x, model.norm(layer.attn_norm), norm_eps, y);
-            multiply(model, team, packed, y, [(&layer.attn_q, q), (&layer.attn_k, k), (&layer.attn_v, v)]);
+            profile.end(Operation::Norm);
+            let qkv = [(&layer.attn_q, &mut *q), (&layer.attn_k, k), (&layer.attn_v, v)];
+            multiply(model, team, packed, y, qkv, profile, Operation::Qkv);
             kernels::rope(team, q, n_heads, head_dim, rope);
             kernels::rope(team, k, n_kv_heads, head_dim, rope);
+            profile.end(Operation::Rope);
             cache.store(team, l, first, k, v);
+            profile.end(Operation::Store);
             kernels::attention(
                 team,
                 Attention {
@@ -107,14 +116,28 @@ impl Forward {
                     out: attended,
                 },
             );
-            multiply(model, team, packed, attended, [(&layer.attn_output, y)]);
+            profile.end(Operation::Attention);
+            multiply(
+                model,
+                team,
+                packed,
+                attended,
+                [(&layer.attn_output, y)],
+                profile,
+                Operation::AttentionOutput,
+            );
             kernels::add(team, x, y);
+            profile.end(Operation::Add);
 
             kernels::rms_norm(team, x, model.norm(layer.ffn_norm), norm_eps, y);
-            multiply(model, team, packed, y, [(&layer.ffn_gate, gate), (&layer.ffn_up, up)]);
+            profile.end(Operation::Norm);
+            let gate_up = [(&layer.ffn_gate, &mut *gate), (&layer.ffn_up, up)];
+            multiply(model, team, packed, y, gate_up, profile, Operation::GateUp);
             kernels::silu_mul(team, gate, up);
-            multiply(model, team, packed, gate, [(&layer.ffn_down, y)]);
+            profile.end(Operation::Silu);
+            multiply(model, team, packed, gate, [(&layer.ffn_down, y)], profile, Operation::Down);
             kernels::add(team, x, y);
+            profile.end(Operation::Add);
         }
     }
 
@@ -127,6 +150,7 @@ impl Forward {
         let weights = model.weights();
         let y = &mut self.y[..places.len() * dim];
         let logits = &mut self.logits[..places.len() * n_vocab];
+        self.profile.begin();
         for (&place, y) in places.iter().zip(y.chunks_exact_mut(dim)) {
             kernels::rms_norm(
                 team,
@@ -136,8 +160,15 @@ impl Forward {
                 y,
             );
         }
-        multiply(model, team, &mut self.packed, y, [(&weights.output, logits)]);
+        self.profile.end(Operation::Norm);
+        let product = [(&weights.output, &mut *logits)];
+        multiply(model, team, &mut self.packed, y, product, &mut self.profile, Operation::Output);
         logits
+    }
+
+    /// Where the time went.
+    pub(crate) fn profile(&mut self) -> &mut Profile {
+        &mut self.profile
     }
 
     /// The logits that were computed last, from the first.
@@ -154,13 +185,17 @@ fn multiply<const N: usize>(
     packed: &mut Activations,
     x: &[f32],
     products: [(&Matrix, &mut [f32]); N],
+    profile: &mut Profile,
+    operation: Operation,
 ) {
     packed.pack(team, x, products[0].0.n_cols, &products.each_ref().map(|(matrix, _)| matrix.ty));
+    profile.end(Operation::Pack);
     let mut products = products.map(|(matrix, out)| {
         let stride = matrix.n_rows;
         Product { weights: model.rows(matrix, 0..matrix.n_rows), out, stride, first: 0 }
     });
     kernels::matmul(team, packed, &mut products);
+    profile.end(operation);
 }
 
 /// Tokens whose logits are computed at once.

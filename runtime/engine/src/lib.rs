@@ -12,6 +12,7 @@ mod machine;
 mod memory_plan;
 mod model;
 mod perplexity;
+mod profile;
 mod sampler;
 mod session;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use generate::{Generation, StopReason, generate};
 pub use memory_plan::MemoryPlan;
 pub use model::Model;
 pub use perplexity::{Perplexity, perplexity};
+pub use profile::{Operation, Profile};
 pub use sampler::{Sampler, SamplerOptions};
 pub use session::{Session, SessionOptions};
 pub use tokenizer::{TextDecoder, Tokenizer};

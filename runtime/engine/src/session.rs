@@ -2,6 +2,7 @@
 
 use crate::forward::{Forward, logits_rows};
 use crate::kv_cache::KvCache;
+use crate::profile::Profile;
 use crate::{Error, MemoryPlan, Model, machine};
 use blocks::TensorType;
 use kernels::{Isa, Team};
@@ -187,6 +188,11 @@ impl<'m> Session<'m> {
             )));
         }
         Ok(())
+    }
+
+    /// The time of each operation since the last call, or since the session was made.
+    pub fn take_profile(&mut self) -> Profile {
+        std::mem::take(self.forward.profile())
     }
 
     /// Forgets all but the first `n` tokens; does nothing if there are no more.

@@ -188,15 +188,52 @@ fn plan_adds_up() {
 #[test]
 fn bench_measures_what_was_asked() {
     let model = model("q4_0");
-    let args =
-        ["bench", arg(&model), "-p", "16", "-n", "4", "--depth", "8", "-r", "1", "--isa", "scalar", "--json"];
+    let args = [
+        "bench",
+        arg(&model),
+        arg(&model),
+        "-p",
+        "16,3",
+        "-n",
+        "4",
+        "--depth",
+        "0,8",
+        "-r",
+        "1",
+        "--isa",
+        "scalar",
+        "--profile",
+        "--json",
+    ];
     let json = succeed(args).json();
-    for key in
-        ["prompt_tokens_per_second", "text_tokens_per_second", "read_bytes_per_second", "bandwidth_share"]
-    {
-        assert!(json[key].as_f64().is_some_and(|rate| rate > 0.0), "{key}: {json}");
+    assert_eq!(json["isa"], "scalar");
+    assert!(json["read_bytes_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{json}");
+    let rows = json["rows"].as_array().expect("rows");
+    let tests: Vec<_> = rows.iter().map(|row| (&row["test"], &row["depth"], &row["n_tokens"])).collect();
+    let (prompt, text) = (Value::from("prompt"), Value::from("text"));
+    let [n0, n3, n4, n8, n16] = [0, 3, 4, 8, 16].map(Value::from);
+    let once = [
+        (&prompt, &n0, &n16),
+        (&prompt, &n0, &n3),
+        (&text, &n0, &n4),
+        (&prompt, &n8, &n16),
+        (&prompt, &n8, &n3),
+        (&text, &n8, &n4),
+    ];
+    assert_eq!(tests, [once, once].concat());
+    for row in rows {
+        let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key}: {row}"));
+        assert!(0.0 < number("slowest") && number("slowest") <= number("tokens_per_second"), "{row}");
+        assert!(number("tokens_per_second") <= number("fastest"), "{row}");
+        assert_eq!(row["bandwidth_share"].as_f64().is_some_and(|share| share > 0.0), row["test"] == text);
+        // The operations are all that a pass does: their shares add up, and the products lead.
+        let steps = row["profile"].as_array().expect("a profile");
+        let shares: f64 = steps.iter().filter_map(|step| step["share"].as_f64()).sum();
+        assert!((shares - 1.0).abs() < 1e-6, "{row}");
+        assert!(
+            steps.iter().any(|step| step["operation"] == "gate, up" && step["share"].as_f64() > Some(0.05))
+        );
     }
-    assert_eq!((&json["isa"], &json["depth"]), (&Value::from("scalar"), &Value::from(8)));
-    let nothing = succeed(["bench", arg(&model), "-p", "0", "-n", "2", "-r", "1", "--json"]).json();
-    assert_eq!(nothing["prompt_tokens_per_second"], Value::Null);
+    let table = succeed(["bench", arg(&model), "-p", "0", "-n", "2", "-r", "1"]).stdout;
+    assert!(table.contains("text") && !table.contains("prompt"), "{table}");
 }

@@ -26,6 +26,7 @@ fn a_wrong_call_has_status_2() {
         (&["convert", "x", "--type", "q9_9"], "q8_0"),
         (&["tokenize", model, "--ids", "1,x"], "`x` is no token id"),
         (&["bench", model, "-p", "0", "-n", "0"], "both 0"),
+        (&["bench", model, "-p", "1,99999999"], "1048576"),
     ] {
         let ended = Ended::from(llamita(args).output().expect("the binary runs"));
         assert_eq!(ended.status, Some(2), "{args:?}: {}", ended.stderr);

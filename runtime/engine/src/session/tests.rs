@@ -286,3 +286,18 @@ fn a_session_without_wishes_takes_the_models_context() {
     assert_eq!(session.context(), 128);
     assert!(session.n_threads() >= 1);
 }
+
+#[test]
+fn a_profile_is_the_time_of_the_pass() {
+    let model = Tiny::new().model();
+    let mut session = Session::new(&model, &options()).unwrap();
+    let start = std::time::Instant::now();
+    session.feed(&prompt(model.config().n_vocab)).unwrap();
+    let elapsed = start.elapsed();
+    let profile = session.take_profile();
+    for operation in crate::Operation::ALL {
+        assert!(!profile.time(operation).is_zero(), "{operation:?}");
+    }
+    assert!(profile.total() <= elapsed, "{profile:?} in {elapsed:?}");
+    assert!(session.take_profile().total().is_zero(), "taken is taken");
+}
