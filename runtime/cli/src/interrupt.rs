@@ -3,19 +3,23 @@
 //! The first signal raises a flag; work looks at it between tokens or row blocks, cleans up and returns. A second one
 //! ends the process at once, for work that does not come back, save while a file is being written: then the second
 //! only says that a third will leave the unfinished file behind. While a chat waits for a line nothing is at work, so
-//! the first one ends it.
+//! the first one ends it. An answer is stopped by Ctrl-C and the chat goes on; SIGTERM and SIGHUP mean the process, so
+//! these are told apart.
 //!
 //! Where a signal is ignored already (`nohup`, a background job of a script), all stay as they were: such a process
 //! is meant to survive them.
 
 use crate::{error::Error, terminal};
-use std::sync::Mutex;
+use signal_hook::consts::{SIGHUP, SIGTERM};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 
 /// Signals since the last [`reset`].
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
 /// Whether a file is being written.
 static WRITING: AtomicBool = AtomicBool::new(false);
+/// Whether one of them was no Ctrl-C.
+static TERMINATED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 /// What to do before the process ends while it waits for input.
 static WAITING: Mutex<Option<Box<dyn FnOnce() + Send>>> = Mutex::new(None);
 
@@ -25,7 +29,12 @@ const STATUS: i32 = 130;
 pub(crate) fn install() {
     // An error means that they are ignored, see above, or that no thread can be made; either way there is nothing
     // that a user could do about it.
-    let _ = ctrlc::try_set_handler(on_signal);
+    if ctrlc::try_set_handler(on_signal).is_ok() {
+        for signal in [SIGTERM, SIGHUP] {
+            // The handler that stands is called too. Without this flag such a signal counts as Ctrl-C.
+            let _ = signal_hook::flag::register(signal, Arc::clone(&TERMINATED));
+        }
+    }
 }
 
 fn on_signal() {
@@ -44,6 +53,11 @@ fn on_signal() {
 /// Whether work should stop.
 pub(crate) fn requested() -> bool {
     SIGNALS.load(Ordering::Relaxed) > 0
+}
+
+/// Whether the process was told to end, not just its work.
+pub(crate) fn terminated() -> bool {
+    TERMINATED.load(Ordering::Relaxed)
 }
 
 /// An error if work should stop.

@@ -1,11 +1,14 @@
 //! `llamita chat`: a conversation on the terminal, or line by line through a pipe.
 
+mod command;
 mod conversation;
 mod input;
+mod transcript;
 
 use crate::error::Error;
 use crate::flags::{EngineFlags, SamplerFlags};
 use crate::{generation, interrupt, source, terminal};
+use command::Command;
 use conversation::{Conversation, Ending};
 use engine::{ChatTemplate, Model, Sampler, Tokenizer};
 use input::{Input, Line};
@@ -15,7 +18,9 @@ use std::path::PathBuf;
 /// Talk with a model that was trained for it
 ///
 /// Answers go to standard output as they are made. Ctrl-C stops an answer; at the prompt it leaves, as Ctrl-D does.
-/// /clear begins a new conversation, /exit leaves. Where standard input is no terminal, each line is one message.
+/// /help shows the commands: /clear, /regen, /system, /save, /load, /stats, /exit. A line that ends in a backslash goes
+/// on in the next one. When the context is full, the oldest turns are forgotten; the system prompt stays. Where
+/// standard input is no terminal, each line is one message, and the status is 1 if one of them found no room.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:
   llamita chat llama-2-7b-chat-q4_0.gguf --system \"Answer in one sentence.\"")]
@@ -45,6 +50,9 @@ pub(crate) struct Args {
     engine: EngineFlags,
 }
 
+/// Where a model that was trained for conversations says how they are laid out.
+const TEMPLATE_KEY: &str = "tokenizer.chat_template";
+
 #[derive(Clone, Debug)]
 enum TemplateSource {
     Llama2,
@@ -61,30 +69,77 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let options = args.engine.options(args.context.unwrap_or(0) as usize);
     let session = generation::new_session(&model, &options)?;
     let sampler = Sampler::new(args.sampler.options(), model.tokenizer().n_tokens());
-    let mut conversation = Conversation::new(session, sampler, template, options.batch, args.system.clone());
+    let max_tokens = args.n_tokens.unwrap_or(usize::MAX);
+    let mut conversation = Conversation::new(session, sampler, template, options.batch, max_tokens);
+    conversation.set_system(args.system.clone());
 
     let mut input = Input::open()?;
     if input.is_terminal() {
-        terminal::say("Ctrl-C stops an answer, Ctrl-D leaves, /clear begins anew");
+        terminal::say("Ctrl-C stops an answer, Ctrl-D leaves, /help shows the commands");
     }
+    let mut n_refused = 0;
     while let Some(line) = input.next()? {
+        if line == Line::Command(Command::Exit) {
+            break;
+        }
         interrupt::reset();
-        match line {
-            Line::Exit => break,
-            Line::Clear => conversation.clear(),
-            Line::Unknown(command) => {
-                terminal::say(&format!("there is no command {command}; there are /clear and /exit"));
-            }
-            Line::Message(message) => {
-                let ending =
-                    conversation.answer(message, args.n_tokens.unwrap_or(usize::MAX), args.statistics)?;
-                if ending == Ending::Interrupted && !input.is_terminal() {
-                    return Err(Error::Interrupted(String::new()));
-                }
+        match obey(&mut conversation, line, args.statistics)? {
+            Ending::Done => {}
+            Ending::Interrupted if input.is_terminal() && !interrupt::terminated() => {}
+            Ending::Interrupted => return Err(Error::Interrupted(String::new())),
+            Ending::Refused(error) => {
+                n_refused += 1;
+                terminal::say(&error.sentence().unwrap_or_default());
             }
         }
     }
+    if n_refused > 0 && !input.is_terminal() {
+        return Err(Error::Failed(format!(
+            "standard input: {n_refused} of its messages and commands came to nothing, as told above"
+        )));
+    }
     Ok(())
+}
+
+/// Does what a line asks for.
+fn obey(conversation: &mut Conversation<'_>, line: Line, statistics: bool) -> Result<Ending, Error> {
+    let command = match line {
+        Line::Message(message) => return shown(conversation.answer(message)?, conversation, statistics),
+        Line::NoCommand(why) => return Ok(Ending::Refused(Error::Failed(why))),
+        Line::Command(command) => command,
+    };
+    match command {
+        Command::Regenerate => return shown(conversation.answer_again()?, conversation, statistics),
+        Command::Clear => conversation.clear(),
+        Command::System(text) => conversation.set_system(text),
+        Command::Statistics => terminal::say(&conversation.statistics()),
+        Command::Help => command::HELP.lines().for_each(terminal::say),
+        Command::Save(path) => {
+            let messages = conversation.messages();
+            if let Err(error) = transcript::save(&path, &messages) {
+                return Ok(Ending::Refused(error));
+            }
+            terminal::say(&format!("wrote {}: {} messages", path.display(), messages.len()));
+        }
+        Command::Load(path) => match transcript::load(&path) {
+            Ok(messages) => {
+                terminal::say(&format!("read {}: {} messages", path.display(), messages.len()));
+                conversation.replace(messages);
+            }
+            Err(error) => return Ok(Ending::Refused(error)),
+        },
+        // The caller leaves.
+        Command::Exit => {}
+    }
+    Ok(Ending::Done)
+}
+
+/// Shows the figures of an answer, where they are wanted and there is one.
+fn shown(ending: Ending, conversation: &Conversation<'_>, statistics: bool) -> Result<Ending, Error> {
+    if statistics && !matches!(ending, Ending::Refused(_)) {
+        terminal::say(&conversation.statistics());
+    }
+    Ok(ending)
 }
 
 /// The template that was asked for, else the file's own.
@@ -94,6 +149,13 @@ fn template(args: &Args, model: &Model) -> Result<ChatTemplate, Error> {
         let text = |token: Option<u32>| token.map_or_else(String::new, |token| token_text(tokenizer, token));
         ChatTemplate::new(source, &text(tokenizer.bos()), &text(tokenizer.eos()))
     };
+    if args.chat_template.is_some() && matches!(model.file().metadata().str(TEMPLATE_KEY), Ok(None)) {
+        terminal::say(&format!(
+            "{}: this file has no chat template of its own, so it was probably not trained for conversations: it may go \
+             on with your text instead of answering",
+            args.model.display()
+        ));
+    }
     match &args.chat_template {
         Some(TemplateSource::Llama2) => Ok(compile(convert::LLAMA2_CHAT_TEMPLATE)?),
         Some(TemplateSource::File(path)) => Ok(compile(&source::read_text(path)?)?),

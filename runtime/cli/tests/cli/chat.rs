@@ -1,12 +1,16 @@
 //! Conversations through a pipe.
 
 use crate::{Ended, arg, llamita, model};
+use serde_json::{Value, json};
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Stdio;
 
 fn chat(flags: &[&str], lines: &str) -> Ended {
     let model = model("q8_0");
-    let mut child = llamita(["chat", arg(&model), "-n", "6", "--temperature", "0"])
+    let greedy = if flags.contains(&"--temperature") { &[][..] } else { &["--temperature", "0"] };
+    let mut child = llamita(["chat", arg(&model), "-n", "6"])
+        .args(greedy)
         .args(flags)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -47,19 +51,122 @@ fn what_the_session_holds_does_not_change_an_answer() {
 }
 
 #[test]
-fn a_full_context_says_what_to_do_and_goes_on() {
+fn a_message_without_room_is_told_and_the_chat_goes_on() {
     let long = "word ".repeat(100);
     let ended = chat(&["--context", "64"], &format!("{long}\nHi\n"));
-    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
-    assert!(ended.stderr.contains("/clear"), "{}", ended.stderr);
-    assert!(!ended.stdout.trim().is_empty());
+    assert_eq!(ended.status, Some(1), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("the context holds 64") && ended.stderr.contains("--context"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(ended.stdout, chat(&["--context", "64"], "Hi\n").stdout, "as if it had not been said");
 }
 
 #[test]
-fn an_unknown_command_is_no_message() {
-    let ended = chat(&[], "/help\n");
-    assert_eq!((ended.status, ended.stdout.as_str()), (Some(0), ""));
-    assert!(ended.stderr.contains("/clear and /exit"), "{}", ended.stderr);
+fn a_full_context_forgets_the_oldest_turns_only() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let path = folder.path().join("chat.json");
+    let (flags, save) = (["--context", "96", "--system", "Be brief."], format!("/save {}", arg(&path)));
+    let lines: String = (0..6).map(|turn| format!("This is the message with number {turn}.\n")).collect();
+    let ended = chat(&flags, &format!("{lines}/stats\n{save}\n"));
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the oldest turns were forgotten"), "{}", ended.stderr);
+    assert_eq!(ended.stdout.lines().count(), 6, "{}", ended.stdout);
+
+    // All of it is saved. What is left answers as a conversation of the system prompt and the last turns does.
+    let saved = messages(&path);
+    assert_eq!(saved.len(), 13);
+    assert_eq!(saved[0], ("system".into(), "Be brief.".into()));
+    let left =
+        ended.stderr.lines().rev().find_map(|line| line.strip_suffix(" of 6 turns")?.rsplit(' ').next());
+    let n_left: usize = left.and_then(|n| n.parse().ok()).expect("the statistics say it");
+    assert!((1..6).contains(&n_left), "{n_left}");
+    let seen: Vec<_> = [&saved[..1], &saved[13 - 2 * n_left..11]].concat();
+    write_messages(&path, &seen);
+    let again = chat(&flags, &format!("/load {}\n{}\n", arg(&path), saved[11].1));
+    assert_eq!(again.stdout, format!("{}\n", saved[12].1), "{}", again.stderr);
+}
+
+#[test]
+fn a_saved_conversation_goes_on_elsewhere() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let path = folder.path().join("chat.json");
+    let whole = chat(&["--system", "Be brief."], "Good morning!\nGood evening!\n").stdout;
+    let first = chat(&["--system", "Be brief."], &format!("Good morning!\n/save {}\n", arg(&path)));
+    let second = chat(&[], &format!("/load {}\nGood evening!\n", arg(&path)));
+    assert_eq!(
+        (second.status, format!("{}{}", first.stdout, second.stdout)),
+        (Some(0), whole),
+        "{}",
+        second.stderr
+    );
+}
+
+#[test]
+fn an_answer_can_be_made_again() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let path = folder.path().join("chat.json");
+    let once = chat(&[], "Good morning!\n").stdout;
+    let ended = chat(&[], &format!("Good morning!\n/regen\n/save {}\n", arg(&path)));
+    assert_eq!((ended.status, &ended.stdout), (Some(0), &once.repeat(2)), "{}", ended.stderr);
+    assert_eq!(messages(&path).len(), 2, "the second answer took the place of the first");
+    let drawn = chat(&["--temperature", "1.5", "--seed", "1"], "Good morning!\n/regen\n").stdout;
+    let (first, second) = drawn.split_once('\n').expect("two answers");
+    assert_ne!(first, second.trim_end());
+}
+
+#[test]
+fn the_system_prompt_can_be_another() {
+    let ended = chat(&["--system", "Be brief."], "/system Be kind.\nHi\n/clear\nHi\n/clear\n/system\nHi\n");
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    let kind = chat(&["--system", "Be kind."], "Hi\n").stdout;
+    assert_eq!(ended.stdout, format!("{}{}", kind.repeat(2), chat(&[], "Hi\n").stdout));
+}
+
+#[test]
+fn a_message_may_have_several_lines() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let path = folder.path().join("chat.json");
+    let ended = chat(&[], &format!("one\\\ntwo\n\"\"\"\nthree\n/clear\n\"\"\"\n/save {}\n", arg(&path)));
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    let said: Vec<_> =
+        messages(&path).into_iter().filter(|(role, _)| role == "user").map(|(_, text)| text).collect();
+    assert_eq!(said, ["one\ntwo", "three\n/clear"]);
+}
+
+#[test]
+fn what_cannot_be_obeyed_is_told() {
+    for (line, says) in [
+        ("/dance", "/help"),
+        ("/save", "needs the name of a file"),
+        ("/save /absent/chat.json", "no folder /absent"),
+        ("/load /absent/chat.json", "/absent/chat.json"),
+        ("/load /dev/zero", "this is no file"),
+        ("/regen", "no answer yet"),
+        ("/exit now", "stands alone"),
+    ] {
+        let ended = chat(&[], &format!("{line}\n"));
+        assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""), "{line}: {}", ended.stderr);
+        assert!(ended.stderr.contains(says), "{line}: {}", ended.stderr);
+    }
+    let help = chat(&[], "/help\n");
+    assert_eq!((help.status, help.stdout.as_str()), (Some(0), ""));
+    assert!(help.stderr.contains("/regen"), "{}", help.stderr);
+}
+
+/// Role and content of each message in a saved conversation.
+pub(crate) fn messages(path: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(path).expect("it was saved");
+    let list: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+    let field = |message: &Value, name: &str| message[name].as_str().expect("a text").to_owned();
+    list.iter().map(|message| (field(message, "role"), field(message, "content"))).collect()
+}
+
+fn write_messages(path: &Path, messages: &[(String, String)]) {
+    let list: Vec<Value> =
+        messages.iter().map(|(role, content)| json!({"role": role, "content": content})).collect();
+    std::fs::write(path, serde_json::to_string(&list).expect("JSON")).expect("there is room");
 }
 
 #[test]
@@ -75,4 +182,5 @@ fn a_file_without_a_template_is_not_guessed_at() {
     }
     let named = llamita(["chat", arg(&path), "--chat-template", "llama2"]).output().expect("the binary runs");
     assert_eq!(named.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&named.stderr).contains("not trained for conversations"));
 }

@@ -180,7 +180,7 @@ fn signal(child: &Child, signal: Signal) {
 }
 
 /// Under `nohup`, or in the background of a script, signals are ignored on purpose, and llamita leaves it so.
-fn signals_are_ignored() -> bool {
+pub(crate) fn signals_are_ignored() -> bool {
     // Bit n - 1 stands for signal n: HUP is 1, INT 2, TERM 15.
     const SIGNALS: u64 = 0x4003;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

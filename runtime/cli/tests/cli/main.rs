@@ -6,6 +6,7 @@ mod bad_checkpoint;
 mod bad_gguf;
 mod bad_output;
 mod chat;
+mod chat_terminal;
 mod commands;
 mod ends;
 

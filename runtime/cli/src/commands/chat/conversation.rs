@@ -1,21 +1,33 @@
 //! What was said, and what of it the session holds already.
 //!
-//! Each turn renders the whole conversation through the template, and the session keeps the longest prefix that it
-//! shares with it: only new tokens are read, and where a template rewrites what came before (many drop a model's
-//! thoughts) the result is right all the same.
+//! Each turn renders the conversation through the template, and the session keeps the longest prefix that it shares
+//! with it: only new tokens are read, and where a template rewrites what came before (many drop a model's thoughts)
+//! the result is right all the same.
+//!
+//! **A full context.** A message that leaves less than a quarter of the context for its answer makes the model forget
+//! the oldest turns, as many as it takes to have half of the context free: forgetting has everything that follows read
+//! again, so it should be seldom. The system prompt and the message itself always stay. What is forgotten is not lost:
+//! the conversation is saved whole.
 
 use crate::error::Error;
 use crate::generation::{self, Writer};
 use crate::terminal;
-use engine::{ChatTemplate, Message, Role, Sampler, Session, StopReason};
+use engine::{ChatTemplate, Generation, Message, Role, Sampler, Session, StopReason};
 
-/// How an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// This part of the context is kept for an answer.
+const ANSWER_PART: usize = 4;
+/// This part is free after turns were forgotten.
+const FREE_PART: usize = 2;
+
+/// How a line of the user's ended.
+#[derive(Debug)]
 pub(super) enum Ending {
-    /// By itself, or because no more was wanted or would fit: the user knows which.
+    /// As it should, or because no more was wanted or would fit: the user knows which.
     Done,
     /// By a signal.
     Interrupted,
+    /// Nothing was done, for this reason; the conversation is what it was, and goes on.
+    Refused(Error),
 }
 
 /// A conversation and the session that it is held in.
@@ -24,10 +36,17 @@ pub(super) struct Conversation<'m> {
     sampler: Sampler,
     template: ChatTemplate,
     batch: usize,
-    system: Option<String>,
+    /// Tokens of an answer at most.
+    max_tokens: usize,
+    system: Option<Message>,
+    /// Messages and answers in turn.
     messages: Vec<Message>,
+    /// How many of them, the oldest, the model does not see any more.
+    n_forgotten: usize,
     /// The tokens in the session.
     held: Vec<u32>,
+    /// The figures of the last answer.
+    last: Option<Generation>,
 }
 
 impl<'m> Conversation<'m> {
@@ -36,42 +55,121 @@ impl<'m> Conversation<'m> {
         sampler: Sampler,
         template: ChatTemplate,
         batch: usize,
-        system: Option<String>,
+        max_tokens: usize,
     ) -> Self {
-        let mut new =
-            Self { session, sampler, template, batch, system, messages: Vec::new(), held: Vec::new() };
-        new.clear();
-        new
+        Self {
+            session,
+            sampler,
+            template,
+            batch,
+            max_tokens,
+            system: None,
+            messages: Vec::new(),
+            n_forgotten: 0,
+            held: Vec::new(),
+            last: None,
+        }
     }
 
     /// Begins anew. What the session holds stays as long as it serves: the system prompt need not be read again.
     pub(super) fn clear(&mut self) {
         self.messages.clear();
-        self.messages.extend(self.system.clone().map(|content| Message { role: Role::System, content }));
+        self.n_forgotten = 0;
     }
 
-    /// Takes a message and shows the answer. One that finds no room is dropped: the conversation can go on.
-    pub(super) fn answer(
-        &mut self,
-        message: String,
-        max_tokens: usize,
-        statistics: bool,
-    ) -> Result<Ending, Error> {
+    /// Gives the model something else to keep in mind, from the next answer on.
+    pub(super) fn set_system(&mut self, content: Option<String>) {
+        self.system = content.map(|content| Message { role: Role::System, content });
+    }
+
+    /// Everything that was said, the system prompt first.
+    pub(super) fn messages(&self) -> Vec<Message> {
+        self.system.iter().chain(&self.messages).cloned().collect()
+    }
+
+    /// Goes on from other messages, in the order of [`messages`](Self::messages).
+    pub(super) fn replace(&mut self, mut messages: Vec<Message>) {
+        self.clear();
+        let has_system = messages.first().is_some_and(|message| message.role == Role::System);
+        self.system = has_system.then(|| messages.remove(0));
+        self.messages = messages;
+    }
+
+    /// Takes a message and shows the answer. One that finds no room, or that the template refuses, is dropped.
+    pub(super) fn answer(&mut self, message: String) -> Result<Ending, Error> {
         self.messages.push(Message { role: Role::User, content: message });
-        let tokenizer = self.session.model().tokenizer();
-        let prompt = self.template.encode(tokenizer, &self.messages)?;
-        if prompt.len() >= self.session.context() {
-            self.messages.pop();
-            self.say_full("your message finds no room");
-            return Ok(Ending::Done);
+        match self.prompt() {
+            Ok(prompt) => self.write(prompt),
+            Err(error) => {
+                self.messages.pop();
+                Ok(Ending::Refused(error))
+            }
         }
+    }
+
+    /// Answers the last message again.
+    pub(super) fn answer_again(&mut self) -> Result<Ending, Error> {
+        let Some(old) = self.messages.pop() else {
+            return Ok(Ending::Refused(Error::Failed("there is no answer yet that could be another".into())));
+        };
+        match self.prompt() {
+            Ok(prompt) => self.write(prompt),
+            Err(error) => {
+                self.messages.push(old);
+                Ok(Ending::Refused(error))
+            }
+        }
+    }
+
+    /// The tokens of the conversation, whose last message waits for its answer; see the module's text on what is
+    /// forgotten.
+    fn prompt(&mut self) -> Result<Vec<u32>, Error> {
+        let context = self.session.context();
+        let room = self.max_tokens.min(context / ANSWER_PART);
+        // A template may run into its limits on a conversation that is far too long: that too means less of it.
+        let fitting = |first: usize, n_max: usize| self.encode(first).ok().filter(|p| p.len() <= n_max);
+        if let Some(prompt) = fitting(self.n_forgotten, context - room) {
+            return Ok(prompt);
+        }
+        let later_turns: Vec<usize> = (self.n_forgotten + 1..self.messages.len())
+            .filter(|&at| self.messages[at].role == Role::User)
+            .collect();
+        let wanted = later_turns.partition_point(|&first| fitting(first, context / FREE_PART).is_none());
+        let first = *later_turns.get(wanted).or(later_turns.last()).unwrap_or(&self.n_forgotten);
+        let prompt = self.encode(first)?;
+        if prompt.len() >= context {
+            return Err(Error::Failed(format!(
+                "your message finds no room: with what the model keeps in mind it has {} tokens, and the context holds \
+                 {context}; shorten it, or begin again with a larger --context",
+                prompt.len(),
+            )));
+        }
+        if first > self.n_forgotten {
+            terminal::say(&format!(
+                "the context of {context} tokens is full: the oldest turns were forgotten, {} of {} are left; /save \
+                 keeps them all",
+                n_turns(&self.messages[first..]),
+                n_turns(&self.messages),
+            ));
+            self.n_forgotten = first;
+        }
+        Ok(prompt)
+    }
+
+    /// The tokens of the system prompt and the messages from `first` on.
+    fn encode(&self, first: usize) -> Result<Vec<u32>, Error> {
+        let seen: Vec<Message> = self.system.iter().chain(&self.messages[first..]).cloned().collect();
+        Ok(self.template.encode(self.session.model().tokenizer(), &seen)?)
+    }
+
+    fn write(&mut self, prompt: Vec<u32>) -> Result<Ending, Error> {
         // The last token is read in any case: its logits choose the answer's first.
         let common = common_prefix(&self.held, &prompt[..prompt.len().saturating_sub(1)]);
         self.session.truncate(common);
 
         let mut text = String::new();
         let mut writer = Writer { session: &mut self.session, sampler: &mut self.sampler, batch: self.batch };
-        let result = writer.write(&prompt[common..], max_tokens, |piece| {
+        let result = writer.write(&prompt[common..], self.max_tokens, |piece| {
             // Models begin an answer with a space, which is no part of it.
             let piece = if text.is_empty() { piece.trim_start() } else { piece };
             text.push_str(piece);
@@ -86,22 +184,33 @@ impl<'m> Conversation<'m> {
         terminal::print("\n")?;
 
         self.messages.push(Message { role: Role::Assistant, content: text });
-        if statistics {
-            terminal::say(&generation::statistics(&generation));
+        let stop = generation.stop;
+        self.last = Some(generation);
+        if stop == StopReason::ContextFull {
+            terminal::say(&format!(
+                "the context of {} tokens is full, the answer ends here; the oldest turns make room for your next \
+                 message",
+                self.session.context()
+            ));
         }
-        if generation.stop == StopReason::ContextFull {
-            self.say_full("the answer ends here");
-        }
-        Ok(if generation.stop == StopReason::Stopped { Ending::Interrupted } else { Ending::Done })
+        Ok(if stop == StopReason::Stopped { Ending::Interrupted } else { Ending::Done })
     }
 
-    fn say_full(&self, consequence: &str) {
-        terminal::say(&format!(
-            "the context of {} tokens is full, {consequence}; /clear begins a new conversation, --context makes room \
-             for longer ones",
-            self.session.context()
-        ));
+    /// The figures of the last answer and of the context, as one line.
+    pub(super) fn statistics(&self) -> String {
+        let answer = self.last.as_ref().map_or_else(|| "no answer yet".to_owned(), generation::statistics);
+        format!(
+            "{answer}; context {} of {} tokens, {} of {} turns",
+            self.held.len(),
+            self.session.context(),
+            n_turns(&self.messages[self.n_forgotten..]),
+            n_turns(&self.messages),
+        )
     }
+}
+
+fn n_turns(messages: &[Message]) -> usize {
+    messages.iter().filter(|message| message.role == Role::User).count()
 }
 
 fn common_prefix(a: &[u32], b: &[u32]) -> usize {

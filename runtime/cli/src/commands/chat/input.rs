@@ -1,5 +1,9 @@
-//! Where the user's lines come from: an edited line with a history on a terminal, plain lines elsewhere.
+//! Where the user's messages come from: edited lines with a history on a terminal, plain lines elsewhere. A message is
+//! one line, or several where the first says so.
+//!
+//! The history of what was typed is `$XDG_STATE_HOME/llamita/history`; nothing that comes through a pipe is in it.
 
+use super::command::Command;
 use crate::error::Error;
 use crate::interrupt;
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
@@ -7,19 +11,25 @@ use rustyline::config::{Behavior, Config};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{Editor, Helper};
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 /// The editor has the terminal mark pasted text; other programs would see the marks.
 const BRACKETED_PASTE_OFF: &[u8] = b"\x1b[?2004l\n";
 
+/// Around a message of several lines.
+const QUOTES: &str = "\"\"\"";
+/// The longest message that is read. The largest context holds about a twentieth of it; without an end, memory would
+/// have none either.
+const MAX_MESSAGE_BYTES: usize = 16 << 20;
+
 /// What the user wants.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
     Message(String),
-    Clear,
-    Exit,
-    Unknown(String),
+    Command(Command),
+    /// It looks like a command; the sentence says what is wrong with it.
+    NoCommand(String),
 }
 
 /// A source of lines.
@@ -49,42 +59,81 @@ impl Input {
         matches!(self, Self::Terminal { .. })
     }
 
-    /// The next line that is not blank; `None` at the end.
+    /// The next message or command that is not blank; `None` at the end.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] on Ctrl-C, or that the input cannot be read.
+    /// [`Error::Interrupted`] on Ctrl-C at the start of one, or that the input cannot be read.
     pub(super) fn next(&mut self) -> Result<Option<Line>, Error> {
         loop {
-            let text = match self {
-                Self::Terminal { editor, history } => read_terminal(editor, history.as_deref())?,
-                Self::Pipe => read_pipe()?,
-            };
-            let Some(text) = text else { return Ok(None) };
-            if !text.trim().is_empty() {
-                return Ok(Some(parse(text)));
+            let mut is_begun = false;
+            let line = assemble(|goes_on| {
+                is_begun = goes_on;
+                match self {
+                    _ if interrupt::terminated() => Err(Error::Interrupted(String::new())),
+                    Self::Terminal { editor, history } => {
+                        read_terminal(editor, history.as_deref(), if goes_on { ". " } else { "> " })
+                    }
+                    Self::Pipe => read_pipe(),
+                }
+            });
+            match line {
+                Ok(Some(Line::Message(text))) if text.trim().is_empty() => {}
+                // Ctrl-C takes back what was begun.
+                Err(Error::Interrupted(_)) if is_begun && !interrupt::terminated() => {}
+                line => return line,
             }
         }
     }
 }
 
-fn parse(text: String) -> Line {
-    match text.trim() {
-        "/clear" => Line::Clear,
-        "/exit" | "/quit" => Line::Exit,
-        command if is_command(command) => Line::Unknown(command.to_owned()),
-        _ => Line::Message(text),
+/// Puts a message together from what `read` gives; it is told whether the line goes on with a message.
+fn assemble(mut read: impl FnMut(bool) -> Result<Option<String>, Error>) -> Result<Option<Line>, Error> {
+    let Some(mut text) = read(false)? else { return Ok(None) };
+    let mut read_on = |length: usize| {
+        let line = read(true)?;
+        if length + line.as_ref().map_or(0, String::len) > MAX_MESSAGE_BYTES {
+            return Err(too_long());
+        }
+        Ok(line)
+    };
+    if let Some(first) = text.strip_prefix(QUOTES) {
+        let mut text = String::new();
+        let mut line = Some(first.to_owned());
+        while let Some(next) = line {
+            let last = next.trim_end().strip_suffix(QUOTES);
+            text.push_str(last.unwrap_or(&next));
+            if last.is_some() {
+                break;
+            }
+            text.push('\n');
+            line = read_on(text.len())?;
+        }
+        return Ok(Some(Line::Message(text.trim_matches('\n').to_owned())));
     }
+    while text.ends_with('\\') {
+        text.pop();
+        let Some(next) = read_on(text.len())? else { break };
+        text.push('\n');
+        text.push_str(&next);
+    }
+    Ok(Some(match Command::parse(&text) {
+        Some(Ok(command)) => Line::Command(command),
+        Some(Err(why)) => Line::NoCommand(why),
+        None => Line::Message(text),
+    }))
 }
 
-/// One word after a slash; `/usr/bin` and `/ 2` are messages.
-fn is_command(text: &str) -> bool {
-    text.strip_prefix('/')
-        .is_some_and(|name| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphabetic()))
+fn too_long() -> Error {
+    Error::Failed(format!(
+        "standard input: a message of more than {} MiB fits no context; split it",
+        MAX_MESSAGE_BYTES >> 20
+    ))
 }
 
 fn read_terminal<H: Helper>(
     editor: &mut Editor<H, FileHistory>,
     history: Option<&Path>,
+    prompt: &str,
 ) -> Result<Option<String>, Error> {
     // The editor takes the terminal out of its usual mode: a signal that ends the process must put it back.
     let mode = tcgetattr(std::io::stdin()).ok();
@@ -96,7 +145,7 @@ fn read_terminal<H: Helper>(
             let _ = std::io::stderr().write_all(BRACKETED_PASTE_OFF);
         }
     };
-    match interrupt::while_waiting(restore, || editor.readline("> ")) {
+    match interrupt::while_waiting(restore, || editor.readline(prompt)) {
         Ok(line) => {
             remember(editor, history, &line);
             Ok(Some(line))
@@ -119,9 +168,12 @@ fn remember<H: Helper>(editor: &mut Editor<H, FileHistory>, history: Option<&Pat
 fn read_pipe() -> Result<Option<String>, Error> {
     let mut bytes = Vec::new();
     let stdin = Path::new("standard input");
-    let n_read = interrupt::while_waiting(|| (), || std::io::stdin().lock().read_until(b'\n', &mut bytes));
-    if n_read.map_err(Error::io(stdin))? == 0 {
-        return Ok(None);
+    let mut input = std::io::stdin().lock().take(MAX_MESSAGE_BYTES as u64 + 1);
+    let n_read = interrupt::while_waiting(|| (), || input.read_until(b'\n', &mut bytes));
+    match n_read.map_err(Error::io(stdin))? {
+        0 => return Ok(None),
+        n_bytes if n_bytes > MAX_MESSAGE_BYTES => return Err(too_long()),
+        _ => {}
     }
     let text = String::from_utf8(bytes).map_err(|_| {
         Error::Failed("standard input: a line is not UTF-8 text; convert it first, with iconv".into())
@@ -144,18 +196,36 @@ fn history_path() -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    fn all(text: &str) -> Vec<Line> {
+        let mut lines = text.lines();
+        let mut read = || assemble(|_| Ok(lines.next().map(str::to_owned))).expect("nothing is too long");
+        std::iter::from_fn(&mut read).collect()
+    }
+
     #[test]
-    fn commands_are_one_word_after_a_slash() {
-        for (text, line) in [
-            ("/clear", Line::Clear),
-            (" /exit ", Line::Exit),
-            ("/quit", Line::Exit),
-            ("/help", Line::Unknown("/help".into())),
-            ("/usr/bin is a folder", Line::Message("/usr/bin is a folder".into())),
-            ("/ 2", Line::Message("/ 2".into())),
-            ("  indented", Line::Message("  indented".into())),
+    fn a_message_has_the_lines_that_belong_to_it() {
+        let message = |text: &str| Line::Message(text.into());
+        for (text, lines) in [
+            ("", vec![]),
+            ("one\ntwo", vec![message("one"), message("two")]),
+            ("one\\\ntwo\\\nthree\nfour", vec![message("one\ntwo\nthree"), message("four")]),
+            ("one\\", vec![message("one")]),
+            ("\"\"\"\none\n\n/clear\\\n\"\"\"\ntwo", vec![message("one\n\n/clear\\"), message("two")]),
+            ("\"\"\"one\ntwo\"\"\" \nthree", vec![message("one\ntwo"), message("three")]),
+            ("\"\"\"/exit\"\"\"", vec![message("/exit")]),
+            ("\"\"\"one\ntwo", vec![message("one\ntwo")]),
+            ("/clear\n /clear", vec![Line::Command(Command::Clear), message(" /clear")]),
+            ("/system a\\\nb", vec![Line::Command(Command::System(Some("a\nb".into())))]),
         ] {
-            assert_eq!(parse(text.into()), line);
+            assert_eq!(all(text), lines, "{text}");
         }
+        assert!(matches!(all("/dance")[..], [Line::NoCommand(_)]));
+    }
+
+    #[test]
+    fn a_message_has_an_end() {
+        let line = format!("{}\\", "x".repeat(MAX_MESSAGE_BYTES / 4));
+        let error = assemble(|_| Ok(Some(line.clone()))).expect_err("too long").to_string();
+        assert!(error.contains("16 MiB"), "{error}");
     }
 }
