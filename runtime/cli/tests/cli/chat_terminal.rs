@@ -10,7 +10,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -36,6 +36,10 @@ struct Chat {
 
 impl Chat {
     fn start(flags: &[&str]) -> Self {
+        Self::with(&model("q8_0"), flags)
+    }
+
+    fn with(model: &Path, flags: &[&str]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&master).and_then(|()| unlockpt(&master)).expect("it may be used");
         let name = ptsname(&master, Vec::new()).expect("its name");
@@ -52,7 +56,7 @@ impl Chat {
         let child = Command::new("setsid")
             .arg("--ctty")
             .arg(cargo_bin!("llamita"))
-            .args(["chat", arg(&model("q8_0")), "--temperature", "0"])
+            .args(["chat", arg(model), "--temperature", "0"])
             .args(flags)
             .env("XDG_STATE_HOME", state.path())
             .env("TERM", "xterm")
@@ -121,10 +125,17 @@ impl Chat {
         let modes =
             |mode: &Termios| (mode.input_modes, mode.output_modes, mode.control_modes, mode.local_modes);
         assert_eq!(modes(&after), modes(&self.before));
-        let screen = self.screen.lock().expect("nobody panics with it").clone();
-        let screen = String::from_utf8_lossy(&screen);
-        let (on, off) = (screen.rfind("\u{1b}[?2004h"), screen.rfind("\u{1b}[?2004l"));
-        assert!(on < off, "pasted text is marked no more: {screen:?}");
+        // What it wrote last may still be on its way to the screen.
+        loop {
+            let screen = self.screen.lock().expect("nobody panics with it").clone();
+            let screen = String::from_utf8_lossy(&screen);
+            let (on, off) = (screen.rfind("\u{1b}[?2004h"), screen.rfind("\u{1b}[?2004l"));
+            if on < off {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "pasted text is still marked: {screen:?}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     fn signal(&self, signal: Signal) {
@@ -216,6 +227,38 @@ fn ctrl_c_stops_an_answer_and_then_the_chat() {
 
     chat.press("\u{3}");
     chat.ends(130);
+}
+
+/// A file from a stranger: one of its words is an order to the terminal.
+#[test]
+fn a_model_cannot_steer_the_terminal() {
+    const WORD: &[u8] = "▁The".as_bytes();
+    const ORDER: &[u8] = b"\x1b[31m!";
+    assert_eq!(WORD.len(), ORDER.len());
+    let mut bytes = std::fs::read(model("q8_0")).expect("our own file");
+    // In a GGUF, a text follows its length.
+    let entry = [&(WORD.len() as u64).to_le_bytes(), WORD].concat();
+    let at = bytes.windows(entry.len()).position(|window| window == entry).expect("a word of the vocabulary");
+    bytes[at + 8..at + entry.len()].copy_from_slice(ORDER);
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("stranger.gguf");
+    std::fs::write(&path, bytes).expect("there is room");
+
+    let mut chat = Chat::with(&path, &["-n", "100"]);
+    let answer = chat.line("It was");
+    assert!(answer.contains("\\u{1b}[31m!") && !answer.contains("\u{1b}[31m"), "{answer:?}");
+    chat.press("/exit\r");
+    chat.ends(0);
+}
+
+#[test]
+fn a_byte_that_is_no_text_ends_a_line_and_not_the_chat() {
+    let mut chat = Chat::start(&["-n", "4"]);
+    chat.keyboard.write_all(b"caf\xe9\r").expect("the terminal is open");
+    chat.wait_for("not UTF-8 text");
+    chat.wait_for(PROMPT);
+    chat.press("\u{4}");
+    chat.ends(0);
 }
 
 #[test]

@@ -5,18 +5,20 @@
 
 use super::command::Command;
 use crate::error::Error;
-use crate::interrupt;
+use crate::{interrupt, terminal};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use rustyline::config::{Behavior, Config};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{Editor, Helper};
-use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::io::{BufRead as _, ErrorKind, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 /// The editor has the terminal mark pasted text; other programs would see the marks.
 const BRACKETED_PASTE_OFF: &[u8] = b"\x1b[?2004l\n";
 
+/// Lines that the history keeps: a few evenings.
+const HISTORY_LINES: usize = 1000;
 /// Around a message of several lines.
 const QUOTES: &str = "\"\"\"";
 /// The longest message that is read. The largest context holds about a twentieth of it; without an end, memory would
@@ -45,7 +47,12 @@ impl Input {
         if !std::io::stdin().is_terminal() {
             return Ok(Self::Pipe);
         }
-        let config = Config::builder().behavior(Behavior::PreferTerm).auto_add_history(false).build();
+        let config = Config::builder()
+            .behavior(Behavior::PreferTerm)
+            .auto_add_history(false)
+            .max_history_size(HISTORY_LINES)
+            .map_err(terminal_error)?
+            .build();
         let mut editor = Editor::with_config(config).map_err(terminal_error)?;
         let history = history_path();
         if let Some(path) = &history {
@@ -152,6 +159,11 @@ fn read_terminal<H: Helper>(
         }
         Err(ReadlineError::Eof) => Ok(None),
         Err(ReadlineError::Interrupted) => Err(Error::Interrupted(String::new())),
+        // A slip of the keyboard, or a paste from elsewhere, should not end an evening.
+        Err(ReadlineError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
+            terminal::say("what was typed is not UTF-8 text, and the line is dropped");
+            Ok(Some(String::new()))
+        }
         Err(error) => Err(terminal_error(error)),
     }
 }
