@@ -1,11 +1,12 @@
 //! How fast the kernels are here: `cargo run --release -p llamita-kernels --example speed [ISA] [THREADS]`.
 //!
 //! Decode is one token with 256 MiB of weights, in GB/s of weights, beside the read bandwidth of the same minute; prefill is
-//! 128 tokens, in 10⁹ multiply-adds a second. Rows are of 4096 weights; figures are medians.
+//! 128 tokens, in 10⁹ multiply-adds a second, beside the level's peak of the same minute (float weights may pass a slow
+//! level's). Rows are of 4096 weights; figures are medians.
 #![forbid(unsafe_code)]
 
 use blocks::TensorType;
-use llamita_kernels::{Activations, Isa, Packing, Product, Rows, Team, matmul, read_bandwidth};
+use llamita_kernels::{Activations, Isa, Packing, Product, Rows, Team, int8_peak, matmul, read_bandwidth};
 use std::time::{Duration, Instant};
 
 const N_COLS: usize = 4096;
@@ -16,8 +17,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let team = Team::new(arguments.next().map_or(Ok(2), |n| n.parse())?, isa)?;
     println!("{isa}, {} threads", team.n_threads());
     println!(
-        "{:>6} {:>12} {:>12} {:>8} {:>14}",
-        "type", "decode GB/s", "reads GB/s", "share", "prefill GMAC/s"
+        "{:>6} {:>12} {:>12} {:>8} {:>14} {:>12} {:>8}",
+        "type", "decode GB/s", "reads GB/s", "share", "prefill GMAC/s", "int8 GMAC/s", "share"
     );
     for ty in TensorType::all().filter(|&ty| Packing::of(ty).is_some()) {
         let row_bytes = ty.row_bytes(N_COLS as u64).expect("whole blocks") as usize;
@@ -27,7 +28,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let decode = bytes.len() as f64 / seconds(&team, Rows { ty, n_cols: N_COLS, bytes: &bytes }, 1) / 1e9;
         let some = Rows { ty, n_cols: N_COLS, bytes: &bytes[..1024 * row_bytes] };
         let prefill = (128 * 1024 * N_COLS) as f64 / seconds(&team, some, 128) / 1e9;
-        println!("{ty:>6} {decode:>12.1} {limit:>12.1} {:>8.2} {prefill:>14.1}", decode / limit);
+        let peak = int8_peak(&team, Duration::from_millis(50)) / 1e9;
+        println!(
+            "{ty:>6} {decode:>12.1} {limit:>12.1} {:>8.2} {prefill:>14.1} {peak:>12.1} {:>8.2}",
+            decode / limit,
+            prefill / peak
+        );
     }
     Ok(())
 }

@@ -6,6 +6,8 @@
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
 
@@ -21,19 +23,34 @@ pub enum Isa {
     /// AVX2, FMA and F16C: x86-64 since 2013.
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Avx2),
+    /// AVX-512 F, BW, VL, DQ and VNNI over AVX2, FMA and F16C: Intel's servers since 2019, AMD since Zen 4.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Avx512),
     /// NEON as every 64-bit Arm has it.
     #[cfg(target_arch = "aarch64")]
     Neon(neon::Neon),
 }
 
-/// Calls the function of this name in the sibling module (`scalar`, `avx2`, `neon`) of the level.
+/// Calls the function of this name in the sibling module of the level.
+///
+/// Siblings are `scalar`, `avx2` and `neon`. AVX-512 takes `avx2`, which it contains, unless `and avx512` says that
+/// there is a sibling of its own.
 macro_rules! dispatch {
     ($isa:expr, $name:ident($($arg:expr),* $(,)?)) => {
+        $crate::isa::dispatch!($isa, $name($($arg),*) with avx2)
+    };
+    ($isa:expr, $name:ident($($arg:expr),* $(,)?) and avx512) => {
+        $crate::isa::dispatch!($isa, $name($($arg),*) with avx512)
+    };
+    ($isa:expr, $name:ident($($arg:expr),*) with $avx512:ident) => {
         match $isa {
             $crate::Isa::Scalar => scalar::$name($($arg),*),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the variant's token proves that the features which the sibling enables were detected.
             $crate::Isa::Avx2(_) => unsafe { avx2::$name($($arg),*) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: likewise; this token proves the features of both siblings that may stand here.
+            $crate::Isa::Avx512(_) => unsafe { $avx512::$name($($arg),*) },
             #[cfg(target_arch = "aarch64")]
             // SAFETY: likewise.
             $crate::Isa::Neon(_) => unsafe { neon::$name($($arg),*) },
@@ -47,6 +64,8 @@ const NAMES: &[&str] = &[
     "scalar",
     #[cfg(target_arch = "x86_64")]
     "avx2",
+    #[cfg(target_arch = "x86_64")]
+    "avx512",
     #[cfg(target_arch = "aarch64")]
     "neon",
 ];
@@ -63,6 +82,8 @@ impl Isa {
             Some(Self::Scalar),
             #[cfg(target_arch = "x86_64")]
             avx2::Avx2::detect().map(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            avx512::Avx512::detect().map(Self::Avx512),
             #[cfg(target_arch = "aarch64")]
             neon::Neon::detect().map(Self::Neon),
         ]
@@ -82,6 +103,8 @@ impl Isa {
             Self::Scalar => "scalar",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => "neon",
         }
@@ -94,6 +117,8 @@ impl Isa {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(avx2) => avx2.run(body),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(avx512) => avx512.run(body),
             // Scalar, and NEON, whose features are on wherever aarch64 is compiled for.
             _ => body(),
         }

@@ -68,7 +68,7 @@ pub use activations::{Activations, Packing};
 pub use attention::{Attention, MAX_HEAD_DIM, attention};
 pub use elementwise::{add, rms_norm, silu_mul};
 pub use isa::{Isa, IsaError};
-pub use machine::read_bandwidth;
+pub use machine::{int8_peak, read_bandwidth};
 pub use matmul::{Product, Rows, matmul};
 pub use rope::{RopeTable, rope};
 pub use team::Team;

@@ -1,7 +1,17 @@
 //! What this machine can do, measured: the limits that a benchmark compares with.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod scalar;
+
 use crate::Team;
+use crate::isa::dispatch;
 use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Memory that is read: far beyond any cache that a small machine has.
@@ -41,6 +51,30 @@ fn sum(mut sums: [u64; 32], words: &[u64; 32]) -> [u64; 32] {
     sums
 }
 
+/// Rounds that a thread multiplies at a time: well above what handing them out costs.
+const ROUNDS: usize = 1 << 16;
+
+/// Multiplications of bytes, each with an addition, that the team's threads do together in a second by the instruction
+/// that products at this level are made of: independent chains of it in registers, the best of the passes that fit
+/// into `time`, of at least one. No kernel for quantized weights can pass it.
+pub fn int8_peak(team: &Team, time: Duration) -> f64 {
+    let (n, isa, start) = (team.n_threads(), team.isa(), Instant::now());
+    let done = AtomicUsize::new(0);
+    let mut best = 0.0_f64;
+    while best == 0.0 || start.elapsed() < time {
+        done.store(0, Ordering::Relaxed);
+        let pass = Instant::now();
+        team.for_each(n, 1, |range| {
+            for _ in range {
+                let n_products = dispatch!(isa, chains(black_box(ROUNDS)) and avx512);
+                done.fetch_add(n_products, Ordering::Relaxed);
+            }
+        });
+        best = best.max(done.load(Ordering::Relaxed) as f64 / pass.elapsed().as_secs_f64());
+    }
+    best
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +84,9 @@ mod tests {
     fn a_rate_is_measured() {
         let rate = read_bandwidth(&Team::new(2, Isa::detect()).unwrap(), Duration::ZERO);
         assert!(rate.is_finite() && rate > 0.0);
+        for isa in Isa::available() {
+            let rate = int8_peak(&Team::new(2, isa).unwrap(), Duration::ZERO);
+            assert!(rate.is_finite() && rate > 0.0, "{isa}");
+        }
     }
 }

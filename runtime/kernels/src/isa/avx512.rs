@@ -1,0 +1,134 @@
+//! AVX-512 with VNNI. Its features contain AVX2, FMA and F16C, so that kernels may call on `avx2` too.
+
+use super::avx2::{self, load_16};
+use blocks::F16;
+use core::arch::x86_64::*;
+
+/// The proof that this processor has AVX-512 F, BW, VL, DQ and VNNI, and AVX2, FMA and F16C.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avx512(());
+
+impl Avx512 {
+    /// Asks the processor.
+    pub(crate) fn detect() -> Option<Self> {
+        (avx2::Avx2::detect().is_some()
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vnni"))
+        .then_some(Self(()))
+    }
+
+    /// Runs plain code compiled with these features.
+    #[inline(always)]
+    pub(crate) fn run<R>(self, body: impl FnOnce() -> R) -> R {
+        #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+        fn with_features<R>(body: impl FnOnce() -> R) -> R {
+            body()
+        }
+        // SAFETY: the token proves that the features were detected.
+        unsafe { with_features(body) }
+    }
+}
+
+/// Sixteen floats.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn load_floats(floats: &[f32; 16]) -> __m512 {
+    // SAFETY: sixteen floats can be read from the array, at any alignment.
+    unsafe { _mm512_loadu_ps(floats.as_ptr()) }
+}
+
+/// Sixteen floats, to memory.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn store_floats(floats: &mut [f32; 16], x: __m512) {
+    // SAFETY: sixteen floats can be written to the array, at any alignment.
+    unsafe { _mm512_storeu_ps(floats.as_mut_ptr(), x) }
+}
+
+/// Asks for lines of memory in the second cache: `n_bytes` from an address on, which may lie anywhere.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn prefetch(address: *const u8, n_bytes: usize) {
+    for line in (0..n_bytes).step_by(64) {
+        _mm_prefetch::<_MM_HINT_T1>(address.wrapping_add(line).cast());
+    }
+}
+
+/// Four bytes, repeated.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn broadcast_4(bytes: &[i8; 4]) -> __m512i {
+    _mm512_set1_epi32(i32::from_le_bytes(bytes.map(|byte| byte as u8)))
+}
+
+/// Sixteen halves as floats.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn halves(halves: [F16; 16]) -> __m512 {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = halves.map(|half| i16::from_le_bytes(half.0));
+    _mm512_cvtph_ps(_mm256_set_epi16(p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a))
+}
+
+/// Sixteen bytes of sixteen rows, turned: vector `j` has bytes `4j … 4j + 3` of row `r` in its 32-bit lane `r`.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn transpose(rows: [&[u8; 16]; 16]) -> [__m512i; 4] {
+    // Every fourth row side by side: what follows works in quarters of 128 bits.
+    let (a, b, c, d) = (quarters(rows, 0), quarters(rows, 1), quarters(rows, 2), quarters(rows, 3));
+    let (ab_low, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    let (cd_low, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    [
+        _mm512_unpacklo_epi64(ab_low, cd_low),
+        _mm512_unpackhi_epi64(ab_low, cd_low),
+        _mm512_unpacklo_epi64(ab_high, cd_high),
+        _mm512_unpackhi_epi64(ab_high, cd_high),
+    ]
+}
+
+/// Rows `first`, `first + 4`, `first + 8` and `first + 12`.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn quarters(rows: [&[u8; 16]; 16], first: usize) -> __m512i {
+    let x = _mm512_castsi128_si512(load_16(rows[first]));
+    let x = _mm512_inserti32x4::<1>(x, load_16(rows[first + 4]));
+    let x = _mm512_inserti32x4::<2>(x, load_16(rows[first + 8]));
+    _mm512_inserti32x4::<3>(x, load_16(rows[first + 12]))
+}
+
+/// The nibbles of sixteen bytes: the low ones of all, then the high ones.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn nibbles(bytes: [__m512i; 4]) -> [__m512i; 8] {
+    let [a, b, c, d] = bytes;
+    let low = _mm512_set1_epi8(15);
+    [
+        _mm512_and_si512(a, low),
+        _mm512_and_si512(b, low),
+        _mm512_and_si512(c, low),
+        _mm512_and_si512(d, low),
+        _mm512_and_si512(_mm512_srli_epi16::<4>(a), low),
+        _mm512_and_si512(_mm512_srli_epi16::<4>(b), low),
+        _mm512_and_si512(_mm512_srli_epi16::<4>(c), low),
+        _mm512_and_si512(_mm512_srli_epi16::<4>(d), low),
+    ]
+}
+
+/// Adds a fifth bit to each of 32 nibbles a row: bit `i` of a row's number belongs to nibble `i`.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn add_fifth_bits(mut nibbles: [__m512i; 8], high: [[u8; 4]; 16]) -> [__m512i; 8] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = high.map(i32::from_le_bytes);
+    let high = _mm512_set_epi32(p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a);
+    // Vector j wants bits 4j … 4j + 3, one a byte: the byte that has them, four times, each tested by its bit.
+    let bits = [_mm512_set1_epi32(0x0804_0201), _mm512_set1_epi32(0x8040_2010_u32 as i32)];
+    for (j, nibbles) in nibbles.iter_mut().enumerate() {
+        let byte = j as i32 / 2 * 0x0101_0101;
+        let here = _mm512_set4_epi32(byte + 0x0c0c_0c0c, byte + 0x0808_0808, byte + 0x0404_0404, byte);
+        let set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(high, here), bits[j % 2]);
+        *nibbles = _mm512_mask_add_epi8(*nibbles, set, *nibbles, _mm512_set1_epi8(16));
+    }
+    nibbles
+}

@@ -1,0 +1,17 @@
+//! See [`super::int8_peak`]: `rounds` steps of twelve chains; the number of products is returned.
+
+use core::arch::x86_64::*;
+use std::hint::black_box;
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn chains(rounds: usize) -> usize {
+    let (mut sums, x) = ([_mm256_set1_epi8(1); 12], _mm256_set1_epi8(black_box(3)));
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            // What is multiplied comes from the sum: a product that never changed would leave the loop.
+            *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(*sum, x));
+        }
+    }
+    black_box(sums);
+    rounds * 12 * 32
+}

@@ -1,0 +1,16 @@
+//! See [`super::int8_peak`]: `rounds` steps of twelve chains; the number of products is returned.
+
+use core::arch::x86_64::*;
+use std::hint::black_box;
+
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(super) fn chains(rounds: usize) -> usize {
+    let (mut sums, x) = ([_mm512_setzero_si512(); 12], _mm512_set1_epi8(black_box(3)));
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm512_dpbusd_epi32(*sum, x, x);
+        }
+    }
+    black_box(sums);
+    rounds * 12 * 64
+}

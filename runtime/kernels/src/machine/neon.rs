@@ -1,0 +1,17 @@
+//! See [`super::int8_peak`]: `rounds` steps of twelve chains; the number of products is returned.
+
+use core::arch::aarch64::*;
+use std::hint::black_box;
+
+#[target_feature(enable = "neon")]
+pub(super) fn chains(rounds: usize) -> usize {
+    let (mut sums, x) = ([vdupq_n_s16(1); 12], vdup_n_s8(black_box(3)));
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            // What is multiplied comes from the sum: a product that never changed would leave the loop.
+            *sum = vmlal_s8(*sum, vmovn_s16(*sum), x);
+        }
+    }
+    black_box(sums);
+    rounds * 12 * 8
+}

@@ -1,0 +1,20 @@
+//! See the parent.
+
+use super::{Panel, Results};
+use crate::activations::Per32;
+use crate::dot::per_32::avx512::{Unpacked, multiply as dot};
+use crate::isa::avx512::{halves, nibbles, transpose};
+use blocks::Q4_0;
+use core::arch::x86_64::*;
+
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(super) fn multiply(panel: Panel<'_, Q4_0>, x: Per32<'_>, results: &mut Results) {
+    dot::<8, false, _>(panel, x, results, |blocks| unpack(blocks));
+}
+
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn unpack(blocks: [&Q4_0; 16]) -> Unpacked {
+    let q = nibbles(transpose(blocks.map(|block| &block.q)));
+    Unpacked { q, d: halves(blocks.map(|block| block.d)), m: _mm512_setzero_ps() }
+}
