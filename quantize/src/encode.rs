@@ -45,7 +45,7 @@ pub trait Encode: Block {
 /// # Panics
 /// If the lengths do not agree, or `ty` has no encoder.
 pub fn encode(ty: TensorType, weights: &[f32], out: &mut [u8]) {
-    with_block!(ty, B => B::encode(weights, bytemuck::cast_slice_mut(out)), else panic!("no encoder for {ty}"));
+    with_block!(encoded ty, B => B::encode(weights, bytemuck::cast_slice_mut(out)), else panic!("no encoder for {ty}"));
 }
 
 /// Calls `encode` with each block's weights.

@@ -63,7 +63,7 @@ impl TensorStream {
         matrix: &Matrix<'_>,
         fill: impl Fn(Range<u64>, &mut [f32]) -> Result<(), E> + Sync,
     ) -> Result<(), E> {
-        with_block!(matrix.ty, B => self.batches::<B, E>(matrix, fill),
+        with_block!(encoded matrix.ty, B => self.batches::<B, E>(matrix, fill),
             else Err(Error::NoEncoder { tensor: matrix.name.to_owned(), ty: matrix.ty }.into()))
     }
 

@@ -11,18 +11,21 @@
 //! | `Q4_0` `Q4_1` | [`Q4_0`] [`Q4_1`] | 32 | 18, 20 | 4.5, 5 |
 //! | `Q5_0` `Q5_1` | [`Q5_0`] [`Q5_1`] | 32 | 22, 24 | 5.5, 6 |
 //! | `Q8_0` | [`Q8_0`] | 32 | 34 | 8.5 |
-//! | `Q6_K` | [`Q6K`] | 256 | 210 | 6.5625 |
+//! | `Q4_K` `Q5_K` `Q6_K` | [`Q4K`] [`Q5K`] [`Q6K`] | 256 | 144, 176, 210 | 4.5, 5.5, 6.5625 |
 //!
 //! To add a format: a file beside these with its struct and its [`Block`], a line in [`TensorType`]'s table, and a
-//! line in [`with_block!`]; the compiler then asks each room for what it has to add.
+//! line in [`with_block!`]; the compiler then asks each room for what it has to add. A format that can be read but not
+//! made stands in that macro's second list, and `quantize` refuses it.
 
 #![forbid(unsafe_code)]
 
 mod float;
 mod q4_0;
 mod q4_1;
+mod q4_k;
 mod q5_0;
 mod q5_1;
+mod q5_k;
 mod q6_k;
 mod q8_0;
 mod tensor_type;
@@ -30,8 +33,10 @@ mod tensor_type;
 pub use float::{Bf16, F16, F32};
 pub use q4_0::Q4_0;
 pub use q4_1::Q4_1;
+pub use q4_k::{Q4K, scale_and_min};
 pub use q5_0::Q5_0;
 pub use q5_1::Q5_1;
+pub use q5_k::Q5K;
 pub use q6_k::Q6K;
 pub use q8_0::Q8_0;
 pub use tensor_type::{TensorType, UnknownTensorType};
@@ -75,7 +80,8 @@ pub fn decode<B: Block>(blocks: &[B], out: &mut [f32]) {
 /// The one step from a tensor type known at run time to a block type known at compile time.
 ///
 /// `with_block!(ty, B => expr, else other)` evaluates `expr` with `B` naming the block of `ty`, or `other` for a type
-/// whose blocks llamita does not have. This list stands nowhere else.
+/// whose blocks llamita does not have. `with_block!(encoded ty, B => expr, else other)` takes only those that can be
+/// made from floats too. These lists stand nowhere else.
 ///
 /// ```
 /// use llamita_blocks::{TensorType, with_block, Block};
@@ -84,9 +90,13 @@ pub fn decode<B: Block>(blocks: &[B], out: &mut [f32]) {
 /// ```
 #[macro_export]
 macro_rules! with_block {
-    ($ty:expr, $B:ident => $known:expr, else $unknown:expr) => {
+    (encoded $ty:expr, $B:ident => $known:expr, else $unknown:expr) => {
         $crate::with_block!(@ $ty, $B, $known, $unknown,
             [F32 F32] [F16 F16] [Bf16 Bf16] [Q4_0 Q4_0] [Q4_1 Q4_1] [Q5_0 Q5_0] [Q5_1 Q5_1] [Q8_0 Q8_0] [Q6K Q6K])
+    };
+    ($ty:expr, $B:ident => $known:expr, else $unknown:expr) => {
+        $crate::with_block!(encoded $ty, $B => $known, else $crate::with_block!(@ $ty, $B, $known, $unknown,
+            [Q4K Q4K] [Q5K Q5K]))
     };
     (@ $ty:expr, $B:ident, $known:expr, $unknown:expr, $([$variant:ident $block:ident])*) => {
         match $ty {
@@ -114,7 +124,7 @@ mod tests {
             }, else ());
             assert_eq!(TensorType::try_from(ty.wire()), Ok(ty));
         }
-        assert_eq!(known, 9);
+        assert_eq!(known, 11);
     }
 
     #[test]

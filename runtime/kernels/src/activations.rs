@@ -20,7 +20,7 @@ pub enum Packing {
     F32,
     /// int8 with a scale and a sum per 32: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0.
     Int8Per32,
-    /// int8 with a scale per 256 and a sum per 16: Q6_K.
+    /// int8 with a scale per 256 and a sum per 16: Q4_K, Q5_K, Q6_K.
     Int8Per256,
 }
 
@@ -138,10 +138,6 @@ pub(crate) struct Per256<'a> {
     pub(crate) n_runs: usize,
     pub(crate) q: &'a [[i8; 256]],
     pub(crate) d: &'a [f32],
-    #[cfg_attr(
-        not(target_arch = "x86_64"),
-        allow(dead_code, reason = "only unsigned weights have an offset to repay")
-    )]
     pub(crate) sums: &'a [[i16; 16]],
 }
 

@@ -12,6 +12,7 @@
 //! | Q4_0 Q5_0 Q8_0 | `acc = fma(f32(Σ q·a), d_w · d_a, acc)`, the integer sum exact |
 //! | Q4_1 Q5_1 | the same, then `acc = fma(m_w, f32(Σ a) · d_a, acc)` |
 //! | Q6_K | `acc = fma(f32(Σ_s scale_s · Σ q·a) · d_w, d_a, acc)`, all integers exact |
+//! | Q4_K Q5_K | `t = fma(f32(Σ_s scale_s · Σ q·a), d_w, −(f32(Σ_s min_s · Σ a) · dmin_w))`, `acc = fma(t, d_a, acc)` |
 //! | F32 F16 BF16 | one chain of fused multiply-adds in the order of k inside 256 columns; these runs added in order |
 //!
 //! The blocks follow each other in one chain per result: floats are never summed in parts. That a vector holds *one
@@ -30,7 +31,7 @@
 //! 256 columns of a panel are unpacked once into a tile in the first cache.
 //!
 //! * A **format** is a folder of `unpack`: what a block means, with a sibling for each level.
-//! * A **shape of sum** is a folder of `dot`: a float scale per 32, an integer scale per 16 under a float per 256, floats.
+//! * A **shape of sum** is a folder of `dot`: a float scale per 32, integer scales and minimums under a float per 256, floats.
 //! * A **level** is a variant of [`Isa`] with a token that only detection makes, its loads in `isa`, and its siblings.
 //!   What needs no instruction of its own (norms, attention, packing) is plain code compiled under each level's
 //!   features.

@@ -13,6 +13,8 @@ const TYPES: &[(TensorType, &[usize])] = &[
     (TensorType::Q5_0, &[0]),
     (TensorType::Q5_1, &[0, 2]),
     (TensorType::Q8_0, &[0]),
+    (TensorType::Q4K, &[0, 2]),
+    (TensorType::Q5K, &[0, 2]),
     (TensorType::Q6K, &[208]),
 ];
 
@@ -177,9 +179,10 @@ fn products_of_several_types_share_a_counter_and_a_row_of_results() {
     let (n_cols, n_tokens) = (256, 130);
     let x = random.floats(n_tokens * n_cols);
     let types: Vec<TensorType> = TYPES.iter().map(|&(ty, _)| ty).collect();
-    let matrices: Vec<Vec<u8>> =
-        (0..20).map(|i| matrix(types[i % 9], TYPES[i % 9].1, 33 + i, n_cols, &mut random)).collect();
-    let rows = |i: usize| Rows { ty: types[i % 9], n_cols, bytes: &matrices[i] };
+    let matrices: Vec<Vec<u8>> = (0..20)
+        .map(|i| matrix(types[i % TYPES.len()], TYPES[i % TYPES.len()].1, 33 + i, n_cols, &mut random))
+        .collect();
+    let rows = |i: usize| Rows { ty: types[i % TYPES.len()], n_cols, bytes: &matrices[i] };
     for isa in Isa::available() {
         for n_threads in [1, 2, 3] {
             let team = Team::new(n_threads, isa).unwrap();

@@ -1,5 +1,6 @@
-//! Eight rows at a time, a row a lane; four columns of each are a step. Two steps' products fit 16 bits
-//! (2 · 2 · 63 · 127 = 32 004), and the multiplication by a group's scale is the one that widens them.
+//! Eight rows at a time, a row a lane; four columns of each are a step. Products are summed in 16 bits as long as they
+//! fit (2 · 2 · 63 · 127 = 32 004 for six bits, 8 · 2 · 15 · 127 = 30 480 for four), and the multiplication by a group's
+//! scale is the one that widens them.
 
 use crate::activations::Per256;
 use crate::isa::avx2::{broadcast_4, load_floats, prefetch, store_floats};
@@ -7,30 +8,39 @@ use crate::unpack::{Panel, Results, at};
 use blocks::Block;
 use core::arch::x86_64::*;
 
-/// A block of 256 weights `d · scale · (q − offset)` of eight rows.
+/// A block of 256 weights `d · scale · (q − offset) − dmin · min` of eight rows.
 #[derive(Clone, Copy)]
 pub(crate) struct Unpacked {
-    /// Columns `4j … 4j + 3` of each row in its lane, unsigned, up to six bits.
+    /// Columns `4j … 4j + 3` of each row in its lane, unsigned.
     pub(crate) q: [__m256i; 64],
-    /// Scales of groups `2j` and `2j + 1` of each row in its lane, 16 bits each.
+    /// Scales of groups `2j` and `2j + 1` of sixteen of each row in its lane, 16 bits each.
     pub(crate) scales: [__m256i; 8],
     pub(crate) d: __m256,
+    /// `None` for a type that has none.
+    pub(crate) minimums: Option<Minimums>,
+}
+
+/// Minimums of eight rows, laid out as the scales are.
+#[derive(Clone, Copy)]
+pub(crate) struct Minimums {
+    pub(crate) min: [__m256i; 8],
+    pub(crate) dmin: __m256,
 }
 
 /// Tokens of a step.
 const STEP_TOKENS: usize = 4;
 
-/// For types whose weights are unpacked with `OFFSET` added.
+/// For types of `BITS` bits with a scale for every `GROUP` (16 or 32), whose weights are unpacked with `OFFSET` added.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn multiply<const OFFSET: i32, B: Block>(
+pub(crate) fn multiply<const BITS: u32, const GROUP: usize, const OFFSET: i32, B: Block>(
     panel: Panel<'_, B>,
     x: Per256<'_>,
     results: &mut Results,
     unpack: impl Fn([&B; 8], &mut Unpacked),
 ) {
     let zero = _mm256_setzero_si256();
-    let mut w = Unpacked { q: [zero; 64], scales: [zero; 8], d: _mm256_setzero_ps() };
+    let mut w = Unpacked { q: [zero; 64], scales: [zero; 8], d: _mm256_setzero_ps(), minimums: None };
     for group in 0..panel.n_rows().div_ceil(8) {
         let rows: [&[B]; 8] = panel.rows(8 * group);
         let next = panel.address(8 * (group + 1));
@@ -46,10 +56,10 @@ pub(crate) fn multiply<const OFFSET: i32, B: Block>(
             for (step, results) in results.chunks_mut(STEP_TOKENS).enumerate() {
                 let first_run = step * STEP_TOKENS * x.n_runs + b;
                 match results.len() {
-                    1 => add_block::<OFFSET, 1>(&w, &x, first_run, group, results),
-                    2 => add_block::<OFFSET, 2>(&w, &x, first_run, group, results),
-                    3 => add_block::<OFFSET, 3>(&w, &x, first_run, group, results),
-                    _ => add_block::<OFFSET, STEP_TOKENS>(&w, &x, first_run, group, results),
+                    1 => add_block::<BITS, GROUP, OFFSET, 1>(&w, &x, first_run, group, results),
+                    2 => add_block::<BITS, GROUP, OFFSET, 2>(&w, &x, first_run, group, results),
+                    3 => add_block::<BITS, GROUP, OFFSET, 3>(&w, &x, first_run, group, results),
+                    _ => add_block::<BITS, GROUP, OFFSET, STEP_TOKENS>(&w, &x, first_run, group, results),
                 }
             }
         }
@@ -59,13 +69,15 @@ pub(crate) fn multiply<const OFFSET: i32, B: Block>(
 /// Adds a block's products with `T` tokens to a group's results.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn add_block<const OFFSET: i32, const T: usize>(
+fn add_block<const BITS: u32, const GROUP: usize, const OFFSET: i32, const T: usize>(
     w: &Unpacked,
     x: &Per256<'_>,
     first_run: usize,
     group: usize,
     results: &mut Results,
 ) {
+    // Steps of a group whose sums fit 16 bits: two products each of at most 2ᴮᴵᵀˢ · 127.
+    let steps = const { if 128 >> BITS < GROUP / 4 { 128 >> BITS } else { GROUP / 4 } };
     let runs: [usize; T] = std::array::from_fn(|t| first_run + t * x.n_runs);
     let a: [&[[i8; 4]]; T] = std::array::from_fn(|t| x.q[runs[t]].as_chunks::<4>().0);
     // Repeats the even or the odd of a lane's two numbers of 16 bits.
@@ -75,32 +87,52 @@ fn add_block<const OFFSET: i32, const T: usize>(
         _mm256_set_epi64x(high, low, high, low)
     });
     let mut sums = [_mm256_setzero_si256(); T];
-    // Σ scale · Σa, which the offset multiplies.
-    let mut offsets = [_mm256_setzero_si256(); T];
     for (pair, scales) in w.scales.iter().enumerate() {
-        for t in 0..T {
-            let [a, b] = [0, 1].map(|at| x.sums[runs[t]][2 * pair + at] as u16);
-            let a = _mm256_set1_epi32((u32::from(a) | u32::from(b) << 16) as i32);
-            offsets[t] = _mm256_add_epi32(offsets[t], _mm256_madd_epi16(*scales, a));
-        }
-        for (half, repeat) in repeats.into_iter().enumerate() {
-            let scale = _mm256_shuffle_epi8(*scales, repeat);
-            for two in 0..2 {
-                let j = 8 * pair + 4 * half + 2 * two;
+        for (group, repeat) in repeats.into_iter().enumerate().take(32 / GROUP) {
+            let scale = if GROUP == 32 { *scales } else { _mm256_shuffle_epi8(*scales, repeat) };
+            let start = 8 * pair + GROUP / 4 * group;
+            for first in (start..start + GROUP / 4).step_by(steps) {
+                let mut pairs = [_mm256_setzero_si256(); T];
+                for (j, q) in w.q.iter().enumerate().skip(first).take(steps) {
+                    for t in 0..T {
+                        let products = _mm256_maddubs_epi16(*q, broadcast_4(&a[t][j]));
+                        pairs[t] = _mm256_add_epi16(pairs[t], products);
+                    }
+                }
                 for t in 0..T {
-                    let first = _mm256_maddubs_epi16(w.q[j], broadcast_4(&a[t][j]));
-                    let second = _mm256_maddubs_epi16(w.q[j + 1], broadcast_4(&a[t][j + 1]));
-                    let products = _mm256_madd_epi16(_mm256_add_epi16(first, second), scale);
-                    sums[t] = _mm256_add_epi32(sums[t], products);
+                    sums[t] = _mm256_add_epi32(sums[t], _mm256_madd_epi16(pairs[t], scale));
                 }
             }
         }
     }
     for (t, results) in results.iter_mut().enumerate().take(T) {
-        let offset = _mm256_mullo_epi32(offsets[t], _mm256_set1_epi32(OFFSET));
-        let sum = _mm256_cvtepi32_ps(_mm256_sub_epi32(sums[t], offset));
+        let sums_of_a = &x.sums[runs[t]];
+        if OFFSET != 0 {
+            let offsets = with_sums(&w.scales, sums_of_a);
+            sums[t] = _mm256_sub_epi32(sums[t], _mm256_mullo_epi32(offsets, _mm256_set1_epi32(OFFSET)));
+        }
+        let sum = _mm256_cvtepi32_ps(sums[t]);
+        let product = match &w.minimums {
+            Some(Minimums { min, dmin }) => {
+                let min = _mm256_cvtepi32_ps(with_sums(min, sums_of_a));
+                _mm256_fmsub_ps(sum, w.d, _mm256_mul_ps(min, *dmin))
+            }
+            None => _mm256_mul_ps(sum, w.d),
+        };
         let results = &mut results.as_chunks_mut().0[group];
         let acc = load_floats(results);
-        store_floats(results, _mm256_fmadd_ps(_mm256_mul_ps(sum, w.d), _mm256_set1_ps(x.d[runs[t]]), acc));
+        store_floats(results, _mm256_fmadd_ps(product, _mm256_set1_ps(x.d[runs[t]]), acc));
     }
+}
+
+/// `Σ_s x_s · Σa` over the groups of sixteen: what an offset multiplies, or what minimums take away.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn with_sums(x: &[__m256i; 8], sums_of_a: &[i16; 16]) -> __m256i {
+    let mut sum = _mm256_setzero_si256();
+    for (x, a) in x.iter().zip(sums_of_a.as_chunks::<2>().0) {
+        let [low, high] = a.map(|a| u32::from(a as u16));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(*x, _mm256_set1_epi32((low | high << 16) as i32)));
+    }
+    sum
 }

@@ -1,5 +1,5 @@
-//! Four rows at a time, a row a lane; four columns of each are a step. A group's four steps are summed in 16 bits
-//! (4 · 32 · 127 = 16 256), widened, and multiplied by the group's scale.
+//! Four rows at a time, a row a lane; four columns of each are a step. Products are summed in 16 bits as long as they
+//! fit (4 · 32 · 127 = 16 256 for a group of six bits), widened, and multiplied by the group's scale.
 
 use crate::activations::Per256;
 use crate::isa::neon::{broadcast_4, load_floats, prefetch, store_floats};
@@ -7,28 +7,39 @@ use crate::unpack::{Panel, Results, at};
 use blocks::Block;
 use core::arch::aarch64::*;
 
-/// A block of 256 weights `d · scale · q` of four rows.
+/// A block of 256 weights `d · scale · q − dmin · min` of four rows.
 #[derive(Clone, Copy)]
 pub(crate) struct Unpacked {
-    /// Columns `4j … 4j + 3` of each row in its lane, signed, up to six bits.
+    /// Columns `4j … 4j + 3` of each row in its lane, signed.
     pub(crate) q: [int8x16_t; 64],
     /// Scale of each group of sixteen columns, a row a lane.
     pub(crate) scales: [int32x4_t; 16],
     pub(crate) d: float32x4_t,
+    /// `None` for a type that has none.
+    pub(crate) minimums: Option<Minimums>,
+}
+
+/// Minimums of four rows, laid out as the scales are.
+#[derive(Clone, Copy)]
+pub(crate) struct Minimums {
+    pub(crate) min: [int32x4_t; 16],
+    pub(crate) dmin: float32x4_t,
 }
 
 /// Tokens of a step.
 const STEP_TOKENS: usize = 4;
 
+/// For types whose products fit 16 bits `STEPS` (2, 4 or 8) at a time, and of which that many have one scale.
 #[inline]
 #[target_feature(enable = "neon")]
-pub(crate) fn multiply<B: Block>(
+pub(crate) fn multiply<const STEPS: usize, B: Block>(
     panel: Panel<'_, B>,
     x: Per256<'_>,
     results: &mut Results,
     unpack: impl Fn([&B; 4], &mut Unpacked),
 ) {
-    let mut w = Unpacked { q: [vdupq_n_s8(0); 64], scales: [vdupq_n_s32(0); 16], d: vdupq_n_f32(0.0) };
+    let (zero, nothing) = (vdupq_n_s32(0), vdupq_n_f32(0.0));
+    let mut w = Unpacked { q: [vdupq_n_s8(0); 64], scales: [zero; 16], d: nothing, minimums: None };
     for group in 0..panel.n_rows().div_ceil(4) {
         let rows: [&[B]; 4] = panel.rows(4 * group);
         let next = panel.address(4 * (group + 1));
@@ -44,10 +55,10 @@ pub(crate) fn multiply<B: Block>(
             for (step, results) in results.chunks_mut(STEP_TOKENS).enumerate() {
                 let first_run = step * STEP_TOKENS * x.n_runs + b;
                 match results.len() {
-                    1 => add_block::<1>(&w, &x, first_run, group, results),
-                    2 => add_block::<2>(&w, &x, first_run, group, results),
-                    3 => add_block::<3>(&w, &x, first_run, group, results),
-                    _ => add_block::<STEP_TOKENS>(&w, &x, first_run, group, results),
+                    1 => add_block::<STEPS, 1>(&w, &x, first_run, group, results),
+                    2 => add_block::<STEPS, 2>(&w, &x, first_run, group, results),
+                    3 => add_block::<STEPS, 3>(&w, &x, first_run, group, results),
+                    _ => add_block::<STEPS, STEP_TOKENS>(&w, &x, first_run, group, results),
                 }
             }
         }
@@ -57,7 +68,7 @@ pub(crate) fn multiply<B: Block>(
 /// Adds a block's products with `T` tokens to a group's results.
 #[inline]
 #[target_feature(enable = "neon")]
-fn add_block<const T: usize>(
+fn add_block<const STEPS: usize, const T: usize>(
     w: &Unpacked,
     x: &Per256<'_>,
     first_run: usize,
@@ -67,24 +78,35 @@ fn add_block<const T: usize>(
     let runs: [usize; T] = std::array::from_fn(|t| first_run + t * x.n_runs);
     let a: [&[[i8; 4]]; T] = std::array::from_fn(|t| x.q[runs[t]].as_chunks::<4>().0);
     let mut sums = [vdupq_n_s32(0); T];
-    for (sixteen, (q, scale)) in w.q.as_chunks::<4>().0.iter().zip(w.scales).enumerate() {
+    for (at, q) in w.q.as_chunks::<STEPS>().0.iter().enumerate() {
         let mut low = [vdupq_n_s16(0); T];
         let mut high = low;
         for (j, q) in q.iter().enumerate() {
             for t in 0..T {
-                let a = broadcast_4(&a[t][4 * sixteen + j]);
+                let a = broadcast_4(&a[t][STEPS * at + j]);
                 low[t] = vmlal_s8(low[t], vget_low_s8(*q), vget_low_s8(a));
                 high[t] = vmlal_high_s8(high[t], *q, a);
             }
         }
+        let scale = w.scales[STEPS * at / 4];
         for t in 0..T {
             let products = vpaddq_s32(vpaddlq_s16(low[t]), vpaddlq_s16(high[t]));
             sums[t] = vmlaq_s32(sums[t], products, scale);
         }
     }
     for (t, results) in results.iter_mut().enumerate().take(T) {
+        let sum = vcvtq_f32_s32(sums[t]);
+        let product = match &w.minimums {
+            Some(Minimums { min, dmin }) => {
+                let mut minimums = vdupq_n_s32(0);
+                for (min, &a) in min.iter().zip(&x.sums[runs[t]]) {
+                    minimums = vmlaq_n_s32(minimums, *min, i32::from(a));
+                }
+                vfmaq_f32(vnegq_f32(vmulq_f32(vcvtq_f32_s32(minimums), *dmin)), sum, w.d)
+            }
+            None => vmulq_f32(sum, w.d),
+        };
         let results = &mut results.as_chunks_mut().0[group];
-        let product = vmulq_f32(vcvtq_f32_s32(sums[t]), w.d);
         store_floats(results, vfmaq_f32(load_floats(results), product, vdupq_n_f32(x.d[runs[t]])));
     }
 }

@@ -4,11 +4,13 @@ use crate::activations::Per256;
 use crate::unpack::{Panel, Results};
 use blocks::Block;
 
-/// A block of 256 weights `d · scale · q`, a scale for every 16.
+/// A block of 256 weights `d · scale · q − dmin · min`, a scale and a minimum for every 16.
 pub(crate) struct Unpacked {
     pub(crate) q: [i8; 256],
     pub(crate) scales: [i8; 16],
     pub(crate) d: f32,
+    /// `min` and `dmin`; `None` for a type that has no minimums.
+    pub(crate) minimums: Option<([i8; 16], f32)>,
 }
 
 pub(crate) fn multiply<B: Block>(
@@ -31,7 +33,15 @@ pub(crate) fn multiply<B: Block>(
                     let group: i32 = q.iter().zip(a).map(|(&q, &a)| i32::from(q) * i32::from(a)).sum();
                     sum += i32::from(scale) * group;
                 }
-                acc = (sum as f32 * w.d).mul_add(x.d[run], acc);
+                let product = match w.minimums {
+                    Some((minimums, dmin)) => {
+                        let terms =
+                            minimums.iter().zip(&x.sums[run]).map(|(&m, &a)| i32::from(m) * i32::from(a));
+                        (sum as f32).mul_add(w.d, -(terms.sum::<i32>() as f32 * dmin))
+                    }
+                    None => sum as f32 * w.d,
+                };
+                acc = product.mul_add(x.d[run], acc);
             }
             results[row] = acc;
         }

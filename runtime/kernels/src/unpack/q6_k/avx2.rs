@@ -9,7 +9,7 @@ use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply(panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Results) {
-    dot::<32, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+    dot::<6, 16, 32, _>(panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
 #[inline]

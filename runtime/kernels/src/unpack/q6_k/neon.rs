@@ -9,7 +9,7 @@ use core::arch::aarch64::*;
 
 #[target_feature(enable = "neon")]
 pub(super) fn multiply(panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Results) {
-    dot(panel, x, results, |blocks, out| unpack(blocks, out));
+    dot::<4, _>(panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
 #[inline]

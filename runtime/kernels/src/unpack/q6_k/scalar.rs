@@ -11,5 +11,5 @@ pub(super) fn multiply(panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Resul
 
 fn unpack(block: &Q6K) -> Unpacked {
     let q = std::array::from_fn(|i| block.q(i) as i8);
-    Unpacked { q, scales: block.scales, d: block.d.to_f32() }
+    Unpacked { q, scales: block.scales, d: block.d.to_f32(), minimums: None }
 }
