@@ -102,6 +102,12 @@ impl Sampler {
         self.penalties.accept(token);
     }
 
+    /// The text is another now: the penalties know `tokens` alone. The random numbers go on.
+    pub fn restart(&mut self, tokens: &[u32]) {
+        self.penalties.clear();
+        tokens.iter().for_each(|&token| self.accept(token));
+    }
+
     /// Chooses. Does not [`accept`](Self::accept). `logits`: one per token of the vocabulary.
     pub fn sample(&mut self, logits: &[f32]) -> u32 {
         self.logits.clear();

@@ -31,10 +31,14 @@ fn each_line_is_answered_until_the_end() {
 
 #[test]
 fn a_cleared_conversation_begins_as_the_first_one_did() {
-    let once = chat(&["--system", "Be brief."], "Good morning!\n");
-    let twice = chat(&["--system", "Be brief."], "Good morning!\n/clear\nGood morning!\n/exit\nnever read\n");
-    assert_eq!(twice.status, Some(0), "{}", twice.stderr);
-    assert_eq!(twice.stdout, once.stdout.repeat(2));
+    // With a penalty too: what was cleared is not repeated.
+    for penalty in ["1", "1.5"] {
+        let flags = ["--system", "Be brief.", "--repeat-penalty", penalty];
+        let once = chat(&flags, "Good morning!\n");
+        let again = chat(&flags, "Good morning!\n/regen\n/clear\nGood morning!\n/exit\nnever read\n");
+        assert_eq!(again.status, Some(0), "{}", again.stderr);
+        assert_eq!(again.stdout, once.stdout.repeat(3), "{penalty}");
+    }
 }
 
 #[test]

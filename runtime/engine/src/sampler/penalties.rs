@@ -49,6 +49,13 @@ impl Penalties {
         self.counts[token as usize] += 1;
     }
 
+    /// Forgets every token.
+    pub(super) fn clear(&mut self) {
+        for token in self.window.drain(..) {
+            self.counts[token as usize] = 0;
+        }
+    }
+
     /// Writes the penalized logits of the window's tokens to `out`; the others stay as they are there.
     pub(super) fn apply(&self, logits: &[f32], out: &mut [f32]) {
         // A token that occurs twice is written twice, with the same number.

@@ -132,6 +132,10 @@ fn penalties_follow_their_formula() {
             sampler.accept(token);
         }
         assert_eq!(sampler.sample(&logits), expected, "{what}");
+        // Another text, and back: nothing of it is left.
+        sampler.restart(&[0, 1, 1, 2]);
+        sampler.restart(accepted);
+        assert_eq!(sampler.sample(&logits), expected, "{what}, begun anew");
     }
 }
 

@@ -166,6 +166,8 @@ impl<'m> Conversation<'m> {
         // The last token is read in any case: its logits choose the answer's first.
         let common = common_prefix(&self.held, &prompt[..prompt.len().saturating_sub(1)]);
         self.session.truncate(common);
+        // What was cleared, forgotten or answered anew is no repetition.
+        self.sampler.restart(&prompt[..common]);
 
         let mut text = String::new();
         let mut writer = Writer { session: &mut self.session, sampler: &mut self.sampler, batch: self.batch };
