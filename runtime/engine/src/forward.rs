@@ -35,6 +35,11 @@ impl Forward {
     /// Room for passes of up to `batch` tokens.
     pub(crate) fn new(model: &Model, batch: usize) -> Result<Self, Error> {
         let config = model.config();
+        let rope = RopeTable::new(config.rope_dim, config.rope_base, config.rope_scale, batch);
+        let rope = match model.weights().rope_factors {
+            Some(factors) => rope.with_factors(model.norm(factors)),
+            None => rope,
+        };
         let [x, y, q, k, v, attended, gate, up, logits] = buffers(config, batch);
         Ok(Self {
             x: zeroed(x)?,
@@ -47,7 +52,7 @@ impl Forward {
             up: zeroed(up)?,
             logits: zeroed(logits)?,
             packed: Activations::new(batch, max_cols(config), &types(model)),
-            rope: RopeTable::new(config.rope_dim, config.rope_base, config.rope_scale, batch),
+            rope,
             profile: Profile::default(),
         })
     }

@@ -11,6 +11,8 @@ pub(crate) struct Tiny {
     pub(crate) config: Config,
     /// The embedding is the output, too.
     pub(crate) tied: bool,
+    /// The file has divisors for the rotation's frequencies.
+    pub(crate) rope_factors: bool,
     /// Type of the matrices.
     pub(crate) ty: TensorType,
 }
@@ -32,7 +34,7 @@ impl Tiny {
             rope_scale: 1.0,
             norm_eps: 1e-5,
         };
-        Self { config, tied: false, ty: TensorType::F32 }
+        Self { config, tied: false, rope_factors: false, ty: TensorType::F32 }
     }
 
     /// Keys and values as a converter writes them.
@@ -104,6 +106,9 @@ impl Tiny {
             add(name("ffn_down"), &[ffn_dim, dim]);
         }
         add("output_norm.weight".into(), &[dim]);
+        if self.rope_factors {
+            add("rope_freqs.weight".into(), &[self.config.rope_dim / 2]);
+        }
         if !self.tied {
             add("output.weight".into(), &[dim, n_vocab]);
         }

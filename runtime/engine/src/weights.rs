@@ -10,6 +10,9 @@ use gguf::{File, TensorInfo};
 use kernels::Packing;
 use std::collections::HashMap;
 
+/// The divisors of the rotation's frequencies.
+const ROPE_FACTORS: &str = "rope_freqs.weight";
+
 /// A weight matrix of the file.
 #[derive(Clone, Debug)]
 pub struct Matrix {
@@ -23,7 +26,7 @@ pub struct Matrix {
     pub tensor: usize,
 }
 
-/// A norm's weights: the place of a row of F32 in [`gguf::File::tensors`].
+/// A vector, as a norm's weights are: the place of a row of F32 in [`gguf::File::tensors`].
 #[derive(Clone, Copy, Debug)]
 pub struct Norm {
     /// Its place.
@@ -63,6 +66,8 @@ pub struct Weights {
     pub output_norm: Norm,
     /// A row a token; the embedding itself where the file has no other (tied embeddings).
     pub output: Matrix,
+    /// What divides the frequency of each pair of the rotation (Llama 3.1 and later), `rope_dim / 2` positive numbers.
+    pub rope_factors: Option<Norm>,
     /// Bytes of all of them in the file.
     pub n_bytes: u64,
 }
@@ -83,6 +88,10 @@ impl Weights {
             None => token_embd.clone(),
         };
         let output_norm = found.norm("output_norm.weight", dim)?;
+        let rope_factors = match file.tensor(ROPE_FACTORS) {
+            Some(_) => Some(found.rope_factors(config.rope_dim / 2)?),
+            None => None,
+        };
         // Not with_capacity: the number of layers is only what the file says until its tensors are there.
         let mut layers = Vec::new();
         for l in 0..config.n_layers {
@@ -100,7 +109,7 @@ impl Weights {
             });
         }
         found.refuse_the_rest()?;
-        Ok(Self { token_embd, layers, output_norm, output, n_bytes: found.taken_bytes })
+        Ok(Self { token_embd, layers, output_norm, output, rope_factors, n_bytes: found.taken_bytes })
     }
 
     /// All matrices, so that scratch can be made for each type that occurs.
@@ -161,7 +170,7 @@ impl<'a> Tensors<'a> {
         if info.ty != TensorType::F32 {
             return Err(Error::model(
                 self.file,
-                format!("tensor `{name}` is of the type {}: a norm must be F32", info.ty),
+                format!("tensor `{name}` is of the type {}: a vector must be F32", info.ty),
             ));
         }
         if !info.offset.is_multiple_of(align_of::<f32>() as u64) {
@@ -173,6 +182,22 @@ impl<'a> Tensors<'a> {
         Ok(Norm { tensor })
     }
 
+    fn rope_factors(&mut self, len: usize) -> Result<Norm, Error> {
+        let factors = self.norm(ROPE_FACTORS, len)?;
+        let bytes = self.file.bytes(&self.file.tensors()[factors.tensor]);
+        let (numbers, _) = bytes.as_chunks::<4>();
+        let bad = |x: &f32| !(x.is_finite() && *x > 0.0);
+        match numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).find(bad) {
+            Some(x) => Err(Error::model(
+                self.file,
+                format!(
+                    "tensor `{ROPE_FACTORS}` divides a frequency by {x}, not by a positive number: the file is damaged"
+                ),
+            )),
+            None => Ok(factors),
+        }
+    }
+
     fn refuse_the_rest(&self) -> Result<(), Error> {
         // Tables of the rotation that old converters left in are computed here from the metadata.
         let left = self.left.iter().filter(|(name, _)| !name.ends_with(".attn_rot_embd.weight"));
@@ -182,8 +207,6 @@ impl<'a> Tensors<'a> {
             self.file,
             if name.ends_with(".bias") {
                 format!("tensor `{name}`: a model with biases is not supported")
-            } else if name == "rope_freqs.weight" {
-                format!("tensor `{name}`: frequency factors of the rotation (Llama 3) are not supported")
             } else {
                 format!(
                     "tensor `{name}` is none that a `llama` model of this shape has: \

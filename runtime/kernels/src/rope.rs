@@ -34,6 +34,20 @@ impl RopeTable {
         Self { frequencies, turns, n_positions: 0 }
     }
 
+    /// With a divisor for the frequency of each pair, as Llama 3.1 has them to stretch its slow turns over a longer context.
+    ///
+    /// # Panics
+    /// If the factors are not as many as the pairs.
+    #[must_use]
+    pub fn with_factors(mut self, factors: &[f32]) -> Self {
+        let n_pairs = self.frequencies.len();
+        assert_eq!(factors.len(), n_pairs, "a factor for each of {n_pairs} pairs");
+        for (frequency, &factor) in self.frequencies.iter_mut().zip(factors) {
+            *frequency /= f64::from(factor);
+        }
+        self
+    }
+
     /// Fills the table for positions `first .. first + n`. Allocates nothing.
     ///
     /// # Panics
@@ -92,9 +106,10 @@ mod tests {
     #[test]
     fn every_head_is_turned_by_the_angle_of_its_position() {
         let (n_heads, head_dim, rope_dim, first, n) = (3, 10, 8, 1000, 4);
+        let factors = [1.0f32, 1.5, 8.0, 32.0];
         for isa in Isa::available() {
             let team = Team::new(2, isa).unwrap();
-            let mut table = RopeTable::new(rope_dim, 10_000.0, 0.5, n);
+            let mut table = RopeTable::new(rope_dim, 10_000.0, 0.5, n).with_factors(&factors);
             table.fill(first, n);
             let old: Vec<f32> =
                 (0..n * n_heads * head_dim).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect();
@@ -103,8 +118,9 @@ mod tests {
             for (i, pair) in new.chunks(2).enumerate() {
                 let (token, k) = (i * 2 / (n_heads * head_dim), i % (head_dim / 2));
                 let (x, y) = (f64::from(old[2 * i]), f64::from(old[2 * i + 1]));
-                let angle = (first + token) as f64 * 0.5 * 10_000f64.powf(-2.0 * k as f64 / rope_dim as f64);
-                let (sin, cos) = if k < rope_dim / 2 { angle.sin_cos() } else { (0.0, 1.0) };
+                let frequency = 0.5 * 10_000f64.powf(-2.0 * k as f64 / rope_dim as f64);
+                let angle = |&factor: &f32| (first + token) as f64 * frequency / f64::from(factor);
+                let (sin, cos) = factors.get(k).map_or((0.0, 1.0), |factor| angle(factor).sin_cos());
                 for (got, exact) in pair.iter().zip([x * cos - y * sin, x * sin + y * cos]) {
                     assert!((f64::from(*got) - exact).abs() < 3e-7, "{isa} pair {i}: {got} for {exact}");
                 }

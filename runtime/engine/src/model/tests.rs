@@ -105,7 +105,8 @@ fn what_cannot_run_is_refused_in_words() {
         (|_, t| tensor(t, "output.weight").shape = vec![64, 299], "`output.weight` has the shape [64, 299]"),
         (|_, t| tensor(t, "blk.1.ffn_up.weight").ty = TensorType::Mxfp4, "the type MXFP4, which this build"),
         (|_, t| tensor(t, "blk.1.ffn_up.weight").ty = TensorType::I32, "it knows F32, F16, Q4_0"),
-        (|_, t| tensor(t, "blk.1.ffn_norm.weight").ty = TensorType::F16, "a norm must be F32"),
+        (|_, t| tensor(t, "blk.1.ffn_norm.weight").ty = TensorType::F16, "a vector must be F32"),
+        (|_, t| t.push(added("rope_freqs.weight", 7)), "`rope_freqs.weight` has the shape [7]"),
         (|_, t| t.push(added("blk.0.attn_q.bias", 64)), "`blk.0.attn_q.bias`: a model with biases"),
         (|_, t| t.push(added("blk.0.attn_q_norm.weight", 16)), "`blk.0.attn_q_norm.weight` is none that"),
         (|_, t| t.push(added("blk.2.attn_norm.weight", 64)), "`blk.2.attn_norm.weight` is none that"),
@@ -124,6 +125,23 @@ fn what_cannot_run_is_refused_in_words() {
         let error = open(change).expect_err(words).to_string();
         assert!(error.contains(words), "case {i}: {words:?} is not in {error:?}");
         assert!(error.contains("changed.gguf"), "{error}");
+    }
+}
+
+#[test]
+fn a_rotation_is_divided_by_positive_numbers_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("changed.gguf");
+    let tiny = Tiny { rope_factors: true, ..Tiny::new() };
+    write(&path, &tiny.metadata(), &tiny.tensors());
+    let sound = std::fs::read(&path).unwrap();
+    let at = gguf::File::open(&path).unwrap().tensor("rope_freqs.weight").unwrap().offset as usize;
+    for factor in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        let mut bytes = sound.clone();
+        bytes[at + 4..at + 8].copy_from_slice(&factor.to_le_bytes());
+        std::fs::write(&path, bytes).unwrap();
+        let error = Model::open(&path).unwrap_err().to_string();
+        assert!(error.contains(&format!("a frequency by {factor}")), "{error}");
     }
 }
 

@@ -60,10 +60,12 @@ impl<'m> Reference<'m> {
     }
 
     fn rope(&self, x: &mut [f64], position: usize) {
+        let factors = self.model.weights().rope_factors.map(|factors| self.model.norm(factors));
         let Config { head_dim, rope_dim, rope_base, rope_scale, .. } = *self.model.config();
         for head in x.chunks_mut(head_dim) {
             for i in 0..rope_dim / 2 {
                 let frequency = f64::from(rope_base).powf(-2.0 * i as f64 / rope_dim as f64);
+                let frequency = frequency / factors.map_or(1.0, |factors| f64::from(factors[i]));
                 let (sin, cos) = (position as f64 * f64::from(rope_scale) * frequency).sin_cos();
                 let (a, b) = (head[2 * i], head[2 * i + 1]);
                 (head[2 * i], head[2 * i + 1]) = (a * cos - b * sin, a * sin + b * cos);
@@ -136,6 +138,7 @@ fn shapes() -> Vec<(&'static str, Tiny)> {
         ),
         ("a part of each head rotated", tiny(|tiny| tiny.config.rope_dim = 10)),
         ("linear rope scaling", tiny(|tiny| tiny.config.rope_scale = 0.25)),
+        ("rope factors", tiny(|tiny| tiny.rope_factors = true)),
         ("another rope base", tiny(|tiny| tiny.config.rope_base = 500_000.0)),
     ]
 }
