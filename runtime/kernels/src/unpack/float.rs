@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
@@ -22,7 +24,7 @@ impl Weights for F32 {
         tokens: Range<usize>,
         results: &mut Results,
     ) {
-        dispatch!(isa, multiply_f32(panel, x.floats(tokens), results));
+        dispatch!(isa, multiply_f32(panel, x.floats(tokens), results) and avx512);
     }
 }
 
@@ -36,7 +38,7 @@ impl Weights for F16 {
         tokens: Range<usize>,
         results: &mut Results,
     ) {
-        dispatch!(isa, multiply_f16(panel, x.floats(tokens), results));
+        dispatch!(isa, multiply_f16(panel, x.floats(tokens), results) and avx512);
     }
 }
 
@@ -50,6 +52,6 @@ impl Weights for Bf16 {
         tokens: Range<usize>,
         results: &mut Results,
     ) {
-        dispatch!(isa, multiply_bf16(panel, x.floats(tokens), results));
+        dispatch!(isa, multiply_bf16(panel, x.floats(tokens), results) and avx512);
     }
 }

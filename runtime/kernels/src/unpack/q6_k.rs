@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
@@ -22,6 +24,6 @@ impl Weights for Q6K {
         tokens: Range<usize>,
         results: &mut Results,
     ) {
-        dispatch!(isa, multiply(panel, x.per_256(tokens), results));
+        dispatch!(isa, multiply(panel, x.per_256(tokens), results) and avx512);
     }
 }

@@ -151,7 +151,12 @@ fn add_block<const MINIMUM: bool, const G: usize, const T: usize>(
     begin: [i32; T],
 ) {
     let a: [&[[i8; 4]]; T] = std::array::from_fn(|t| x.q[runs[t]].as_chunks::<4>().0);
-    let mut sums = [begin.map(|begin| _mm512_set1_epi32(begin)); G];
+    let mut sums = [[_mm512_setzero_si512(); T]; G];
+    for t in 0..T {
+        for sums in &mut sums {
+            sums[t] = _mm512_set1_epi32(begin[t]);
+        }
+    }
     for j in 0..8 {
         for t in 0..T {
             let a = broadcast_4(&a[t][j]);

@@ -1,0 +1,46 @@
+//! See the parent.
+
+use super::{Panel, Results};
+use crate::activations::Per256;
+use crate::dot::per_256::avx512::{Unpacked, multiply as dot};
+use crate::isa::avx512::{halves, nibbles, transpose};
+use blocks::Q6K;
+use core::arch::x86_64::*;
+
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(super) fn multiply(panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Results) {
+    dot::<32, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+}
+
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn unpack(blocks: [&Q6K; 16], out: &mut Unpacked) {
+    let two_bits = _mm512_set1_epi8(0x30);
+    // Bytes i … i + 15 of the low and high bits of a half: four runs of sixteen weights, 32 apart.
+    for (half, q) in out.q.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        for i in 0..2 {
+            let low = |at: usize| blocks.map(|block| &block.low.as_chunks::<16>().0[4 * half + 2 * at + i]);
+            let [first, second] = [0, 1].map(|at| nibbles(transpose(low(at))));
+            let high = transpose(blocks.map(|block| &block.high.as_chunks::<16>().0[2 * half + i]));
+            for j in 0..4 {
+                let h = high[j];
+                let at = |high| _mm512_and_si512(high, two_bits);
+                q[4 * i + j] = _mm512_or_si512(first[j], at(_mm512_slli_epi16::<4>(h)));
+                q[4 * i + j + 8] = _mm512_or_si512(second[j], at(_mm512_slli_epi16::<2>(h)));
+                q[4 * i + j + 16] = _mm512_or_si512(first[j + 4], at(h));
+                q[4 * i + j + 24] = _mm512_or_si512(second[j + 4], at(_mm512_srli_epi16::<2>(h)));
+            }
+        }
+    }
+    // Four scales of a row in its lane become four lanes of 32 bits.
+    let scales = transpose(blocks.map(|block| bytemuck::cast_ref(&block.scales)));
+    for (four, out) in scales.into_iter().zip(out.scales.as_chunks_mut::<4>().0) {
+        *out = [
+            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<24>(four)),
+            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<16>(four)),
+            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<8>(four)),
+            _mm512_srai_epi32::<24>(four),
+        ];
+    }
+    out.d = halves(blocks.map(|block| block.d));
+}
