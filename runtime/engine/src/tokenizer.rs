@@ -2,12 +2,15 @@
 //!
 //! A tokenizer has two halves. The outer half is the same for every model and lives here: special tokens are found
 //! in the text, what lies between them is *pieces of plain text*. The inner half turns a piece of plain text into
-//! tokens and depends on `tokenizer.ggml.model`: [`spm`] is SentencePiece's, named `llama` in GGUF. Another scheme
-//! (byte-level BPE, `gpt2`) stands beside it as a sibling and reads the same [`Vocabulary`].
+//! tokens and depends on `tokenizer.ggml.model`: [`spm`] is SentencePiece's, named `llama` in GGUF, and [`bpe`] is
+//! byte-level BPE, named `gpt2`. Both read the same [`Vocabulary`].
 //!
 //! Control tokens that a user types stay text unless the caller asks otherwise: only a chat template may write them.
 
+mod bpe;
+mod byte_letters;
 mod piece_map;
+mod pre_tokenizer;
 mod special;
 mod spm;
 mod text_decoder;
@@ -19,11 +22,12 @@ pub(crate) mod tests;
 pub use text_decoder::TextDecoder;
 
 use crate::Error;
+use bpe::Bpe;
 use special::Specials;
 use spm::Spm;
 use std::borrow::Cow;
 use std::path::Path;
-use vocabulary::{Vocabulary, VocabularyError};
+use vocabulary::{Spelling, Vocabulary, VocabularyError};
 
 /// Stands in a guarded text. Unicode keeps this code point for a program's own use, never for text.
 const GUARD: char = '\u{FDD0}';
@@ -33,15 +37,22 @@ const GUARD: char = '\u{FDD0}';
 pub struct Tokenizer {
     vocabulary: Vocabulary,
     specials: Specials,
-    spm: Spm,
+    scheme: Scheme,
     add_bos: bool,
+}
+
+/// What makes tokens of plain text.
+#[derive(Debug)]
+enum Scheme {
+    Spm(Spm),
+    Bpe(Bpe),
 }
 
 impl Tokenizer {
     /// Reads `tokenizer.ggml.*`. Works for vocabulary-only files of any architecture whose tokenizer model it knows.
     ///
     /// # Errors
-    /// If the file has no vocabulary, one that contradicts itself, or a tokenizer model that is not `llama`.
+    /// If the file has no vocabulary, one that contradicts itself, or a tokenizer model that is neither `llama` nor `gpt2`.
     pub fn from_gguf(file: &gguf::File) -> Result<Self, Error> {
         Self::from_metadata(file.metadata(), file.path())
     }
@@ -55,9 +66,9 @@ impl Tokenizer {
     }
 
     fn read(metadata: &gguf::Metadata) -> Result<Self, VocabularyError> {
-        let model = metadata.str("tokenizer.ggml.model")?;
-        match model {
-            Some("llama") => {}
+        let spelling = match metadata.str("tokenizer.ggml.model")? {
+            Some("llama") => Spelling::SentencePiece,
+            Some("gpt2") => Spelling::ByteLetters,
             None => {
                 return Err(VocabularyError::Problem(
                     "the file holds no tokenizer: `tokenizer.ggml.model` is missing".into(),
@@ -65,17 +76,24 @@ impl Tokenizer {
             }
             Some(other) => {
                 return Err(VocabularyError::Problem(format!(
-                    "its tokenizer is `{}`, of which there is no implementation yet; `llama` (SentencePiece) is the \
-                     one that works, byte-level BPE (`gpt2`) is still to come",
+                    "its tokenizer is `{}`, of which there is no implementation; there are `llama` (SentencePiece) and \
+                     `gpt2` (byte-level BPE)",
                     other.escape_debug()
                 )));
             }
-        }
-        let vocabulary = Vocabulary::read(metadata)?;
+        };
+        let vocabulary = Vocabulary::read(metadata, spelling)?;
         let specials = Specials::new(&vocabulary);
-        let spm = Spm::new(metadata, &vocabulary)?;
-        let add_bos = metadata.bool("tokenizer.ggml.add_bos_token")?.unwrap_or(true);
-        Ok(Self { vocabulary, specials, spm, add_bos })
+        let scheme = match spelling {
+            Spelling::SentencePiece => Scheme::Spm(Spm::new(metadata, &vocabulary)?),
+            Spelling::ByteLetters => Scheme::Bpe(Bpe::new(metadata, &vocabulary)?),
+        };
+        let adds_bos = match &scheme {
+            Scheme::Spm(_) => true,
+            Scheme::Bpe(bpe) => bpe.adds_bos(),
+        };
+        let add_bos = metadata.bool("tokenizer.ggml.add_bos_token")?.unwrap_or(adds_bos);
+        Ok(Self { vocabulary, specials, scheme, add_bos })
     }
 
     /// Tokens in the vocabulary.
@@ -126,7 +144,10 @@ impl Tokenizer {
             let found = self.specials.find(&self.vocabulary, rest, special);
             let piece = plain(&rest[..found.map_or(rest.len(), |found| found.start)]);
             if !piece.is_empty() {
-                self.spm.encode(&self.vocabulary, &piece, begins_word, &mut tokens);
+                match &self.scheme {
+                    Scheme::Spm(spm) => spm.encode(&self.vocabulary, &piece, begins_word, &mut tokens),
+                    Scheme::Bpe(bpe) => bpe.encode(&self.vocabulary, &piece, &mut tokens),
+                }
             }
             let Some(found) = found else { break };
             tokens.push(found.token);
@@ -136,7 +157,7 @@ impl Tokenizer {
         tokens
     }
 
-    /// Tokens of a prompt as the model wants it: BOS first where `add_bos_token` (default: yes) says so and it is
+    /// Tokens of a prompt as the model wants it: BOS first where `add_bos_token` (default: as the scheme's models were trained) says so and it is
     /// not there already. `add_eos_token` is not heeded: a prompt is to be continued, not ended.
     pub fn with_bos(&self, mut tokens: Vec<u32>) -> Vec<u32> {
         if let Some(bos) = self.bos()
@@ -186,7 +207,7 @@ impl Tokenizer {
 
     /// Whether the text begins with a space that is not the writer's.
     fn adds_space(&self) -> bool {
-        self.spm.adds_space()
+        matches!(&self.scheme, Scheme::Spm(spm) if spm.adds_space())
     }
 
     fn longest_piece(&self) -> usize {

@@ -1,4 +1,4 @@
-//! The tokenizer of Llama 2, against llama.cpp's vectors. They are not ours to ship: see `llamita_tests::vector`.
+//! The tokenizers of Llama 2 and 3, against llama.cpp's vectors. They are not ours to ship: see `llamita_tests::vector`.
 
 use convert::ChatTemplate;
 use engine::Tokenizer;
@@ -7,10 +7,19 @@ use llamita_tests::checkpoint::{self, Dtype, Tensor};
 use llamita_tests::{convert_checkpoint, scratch_folder, vector};
 use quantize::FileType;
 
-/// Cases of `NAME.inp` (texts between separator lines) and `NAME.out` (a line of ids each).
 #[test]
 fn llama_2_tokenizes_as_llama_cpp_both_ways() {
-    let Some(path) = vector("vocab/ggml-vocab-llama-spm.gguf") else { return };
+    assert_vectors("ggml-vocab-llama-spm.gguf");
+}
+
+#[test]
+fn llama_3_tokenizes_as_llama_cpp_both_ways() {
+    assert_vectors("ggml-vocab-llama-bpe.gguf");
+}
+
+/// Cases of `NAME.inp` (texts between separator lines) and `NAME.out` (a line of ids each).
+fn assert_vectors(name: &str) {
+    let Some(path) = vector(&format!("vocab/{name}")) else { return };
     let read = |end: &str| std::fs::read_to_string(format!("{}{end}", path.display())).unwrap();
     let (texts, ids) = (read(".inp"), read(".out"));
     let texts: Vec<&str> = texts.split("\n__ggml_vocab_test__\n").collect();

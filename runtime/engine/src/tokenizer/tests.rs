@@ -1,5 +1,6 @@
 //! The vocabularies that the tests share: a small one of our own, and Llama 2's where it is at hand.
 
+mod byte_level;
 mod decoding;
 mod encoding;
 mod vocabularies;
@@ -82,6 +83,24 @@ fn vector(file: &str) -> Option<PathBuf> {
 pub(crate) fn llama2() -> Option<Tokenizer> {
     let path = vector("ggml-vocab-llama-spm.gguf")?;
     Some(Tokenizer::from_gguf(&gguf::File::open(path).unwrap()).unwrap())
+}
+
+/// Checks the texts of `NAME.inp` (each ended by a separator line) and the ids of `NAME.out` (a line for each) both ways;
+/// how many there are.
+fn vectors_hold(tokenizer: &Tokenizer, name: &str) -> Option<usize> {
+    let (texts, ids) = (vector(&format!("{name}.inp"))?, vector(&format!("{name}.out"))?);
+    let texts = std::fs::read_to_string(texts).unwrap();
+    let ids = std::fs::read_to_string(ids).unwrap();
+    let texts: Vec<&str> =
+        texts.strip_suffix("\n__ggml_vocab_test__\n").unwrap().split("\n__ggml_vocab_test__\n").collect();
+    let lines: Vec<&str> = ids.lines().collect();
+    assert_eq!(texts.len(), lines.len());
+    for (text, line) in texts.iter().zip(lines) {
+        let expected: Vec<u32> = line.split_whitespace().map(|id| id.parse().unwrap()).collect();
+        assert_eq!(tokenizer.encode(text, false), expected, "{text:?}");
+        assert_eq!(tokenizer.decode(&expected, false), *text);
+    }
+    Some(texts.len())
 }
 
 impl Random {

@@ -1,8 +1,10 @@
 //! The tokens of a file: their bytes, kinds and scores, and which of them begin and end a text.
 //!
-//! A piece is kept as it *reads*: `▁` (U+2581, SentencePiece's mark for a space) as a space and `<0x0A>` as the byte
-//! 0x0A. Then one arena serves both ways, and decoding is a look-up.
+//! A piece is kept as it *reads*, whichever way the file [spells](Spelling) it: `▁` (U+2581, SentencePiece's mark for a
+//! space) as a space, `<0x0A>` as the byte 0x0A, GPT-2's `Ġ` as a space. Then one arena serves both ways, and decoding
+//! is a look-up.
 
+use super::byte_letters;
 use super::piece_map::PieceMap;
 use gguf::{KeyError, Metadata, Strings};
 
@@ -35,6 +37,15 @@ impl From<KeyError> for VocabularyError {
     fn from(error: KeyError) -> Self {
         Self::Key(error)
     }
+}
+
+/// How a file writes the text of its tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// As SentencePiece does. Merges are ordered by scores, and ids 0 to 2 have a meaning of old.
+    SentencePiece,
+    /// [A letter for each byte](byte_letters). There are no scores.
+    ByteLetters,
 }
 
 /// `tokenizer.ggml.token_type`.
@@ -83,6 +94,7 @@ impl Kind {
 pub(super) struct Vocabulary {
     pieces: Strings,
     kinds: Vec<Kind>,
+    /// Empty for a spelling without scores.
     scores: Vec<f32>,
     /// Pieces that text may become: normal and user-defined ones. A control token is not among them, so that no
     /// sequence of merges spells one.
@@ -96,11 +108,16 @@ pub(super) struct Vocabulary {
 
 impl Vocabulary {
     /// Reads and checks the vocabulary.
-    pub(super) fn read(metadata: &Metadata) -> Result<Self, VocabularyError> {
+    pub(super) fn read(metadata: &Metadata, spelling: Spelling) -> Result<Self, VocabularyError> {
         let tokens = required(metadata.strings("tokenizer.ggml.tokens")?, "tokenizer.ggml.tokens")?;
         let numbers = required(metadata.ints("tokenizer.ggml.token_type")?, "tokenizer.ggml.token_type")?;
-        let scores = required(metadata.floats("tokenizer.ggml.scores")?, "tokenizer.ggml.scores")?;
         let n_tokens = tokens.len();
+        let scores = match spelling {
+            Spelling::SentencePiece => {
+                required(metadata.floats("tokenizer.ggml.scores")?, "tokenizer.ggml.scores")?
+            }
+            Spelling::ByteLetters => Default::default(),
+        };
         if n_tokens == 0 {
             return Err(VocabularyError::Problem("its vocabulary (`tokenizer.ggml.tokens`) is empty".into()));
         }
@@ -108,7 +125,7 @@ impl Vocabulary {
             return Err(VocabularyError::Problem(format!("a vocabulary of {n_tokens} tokens is too large")));
         }
         for (key, n) in [("token_type", numbers.len()), ("scores", scores.len())] {
-            if n != n_tokens {
+            if n != n_tokens && (key != "scores" || spelling == Spelling::SentencePiece) {
                 return Err(VocabularyError::Problem(format!(
                     "`tokenizer.ggml.{key}` has {n} entries for the {n_tokens} tokens of `tokenizer.ggml.tokens`; \
                      the file is damaged or was converted wrongly: convert it anew"
@@ -135,7 +152,10 @@ impl Vocabulary {
             }
             text.clear();
             match kind {
-                Kind::Normal | Kind::UserDefined => replace_marks(token, &mut text),
+                Kind::Normal | Kind::UserDefined if spelling == Spelling::SentencePiece => {
+                    replace_marks(token, &mut text);
+                }
+                Kind::Normal => byte_letters::read(token, &mut text),
                 Kind::Byte => text.push(byte_of(token).ok_or_else(|| {
                     VocabularyError::Problem(format!(
                         "token {index} is of the type byte, but is called `{}` and not like `<0x0A>`",
@@ -163,9 +183,10 @@ impl Vocabulary {
             ends,
         };
         // Where the file does not say, SentencePiece's own places hold, if such a token is there.
-        vocabulary.bos = vocabulary.id(metadata, "bos_token_id", Some((1, Kind::Control)))?;
-        vocabulary.eos = vocabulary.id(metadata, "eos_token_id", Some((2, Kind::Control)))?;
-        vocabulary.unknown = vocabulary.id(metadata, "unknown_token_id", Some((0, Kind::Unknown)))?;
+        let of_old = |id, kind| (spelling == Spelling::SentencePiece).then_some((id, kind));
+        vocabulary.bos = vocabulary.id(metadata, "bos_token_id", of_old(1, Kind::Control))?;
+        vocabulary.eos = vocabulary.id(metadata, "eos_token_id", of_old(2, Kind::Control))?;
+        vocabulary.unknown = vocabulary.id(metadata, "unknown_token_id", of_old(0, Kind::Unknown))?;
         let eot = vocabulary.id(metadata, "eot_token_id", None)?;
         let eom = vocabulary.id(metadata, "eom_token_id", None)?;
         vocabulary.ends.extend([vocabulary.eos, eot, eom].into_iter().flatten());
@@ -246,7 +267,8 @@ impl Vocabulary {
     }
 }
 
-fn required<T>(value: Option<T>, key: &str) -> Result<T, KeyError> {
+/// The value, or the error that its key is missing.
+pub(super) fn required<T>(value: Option<T>, key: &str) -> Result<T, KeyError> {
     value.ok_or_else(|| KeyError::Missing(key.into()))
 }
 

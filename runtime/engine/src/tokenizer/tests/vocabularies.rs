@@ -64,7 +64,7 @@ fn bad_vocabularies_get_a_sentence() {
     type Change = fn(&mut Metadata);
     let cases: [(Change, &str); 13] = [
         (|m| drop(m.remove("tokenizer.ggml.model")), "no tokenizer"),
-        (|m| m.set("tokenizer.ggml.model", "gpt2"), "its tokenizer is `gpt2`"),
+        (|m| m.set("tokenizer.ggml.model", "bert"), "its tokenizer is `bert`"),
         (|m| m.set("tokenizer.ggml.model", 7u32), "`tokenizer.ggml.model`"),
         (|m| drop(m.remove("tokenizer.ggml.tokens")), "`tokenizer.ggml.tokens` is missing"),
         (|m| drop(m.remove("tokenizer.ggml.scores")), "`tokenizer.ggml.scores` is missing"),
