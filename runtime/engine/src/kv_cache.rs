@@ -1,18 +1,17 @@
 //! Keys and values of the tokens so far.
 //!
-//! One anonymous map for the whole context: `[layer][k, v][kv head][position][head_dim]`. A head's positions are
-//! contiguous, so that attention reads a straight stream. The map is address space only; the system gives a page when
+//! One anonymous map for the whole context: `[layer][k, v][kv head]`, then values `[position][head_dim]`, but keys in
+//! tiles of 64 positions, `[tile][head_dim][64]`. Either way attention reads a straight stream. The map is address space only; the system gives a page when
 //! a token is first stored in it. A long context therefore costs what was said in it, and growth calls no allocator.
 
 use crate::{Config, Error};
 use blocks::TensorType;
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 use kernels::Team;
 use memmap2::{MmapMut, MmapOptions};
 
-/// Attention reads tiles of this many positions: a head's room is whole tiles.
-const TILE_POSITIONS: usize = 64;
+/// Positions of a tile: a head's room is whole tiles.
+const TILE: usize = kernels::ATTENTION_TILE;
 
 /// The cache of one session.
 #[derive(Debug)]
@@ -57,7 +56,7 @@ impl KvCache {
 
     /// Bytes for `context` tokens; `None` if they are beyond 64 bits.
     pub(crate) fn n_bytes(config: &Config, context: usize, ty: TensorType) -> Option<u64> {
-        let positions = context.checked_next_multiple_of(TILE_POSITIONS)? as u64;
+        let positions = context.checked_next_multiple_of(TILE)? as u64;
         positions.checked_mul(Self::bytes_per_token(config, ty)?)
     }
 
@@ -70,18 +69,25 @@ impl KvCache {
     /// Stores keys and values, `n_kv_heads * head_dim` a token, at positions from `first`.
     pub(crate) fn store(&mut self, team: &Team, layer: usize, first: usize, k: &[f32], v: &[f32]) {
         let Self { ty, head_dim, n_kv_heads, stride_bytes, .. } = *self;
-        let token_bytes = head_dim * ty.block_bytes();
         let start = self.start(layer, 0);
         let heads = &mut self.map[start..start + 2 * n_kv_heads * stride_bytes];
         team.for_each_piece(heads, stride_bytes, |piece, bytes| {
-            let (source, head) = if piece < n_kv_heads { (k, piece) } else { (v, piece - n_kv_heads) };
-            let tokens = source.chunks_exact(n_kv_heads * head_dim);
-            for (to, token) in bytes[first * token_bytes..].chunks_exact_mut(token_bytes).zip(tokens) {
-                let from = &token[head * head_dim..][..head_dim];
-                if ty == TensorType::F16 {
-                    bytemuck::cast_slice_mut::<u8, f16>(to).convert_from_f32_slice(from);
+            let is_key = piece < n_kv_heads;
+            let (source, head) = if is_key { (k, piece) } else { (v, piece - n_kv_heads) };
+            let tokens =
+                source.chunks_exact(n_kv_heads * head_dim).map(|x| &x[head * head_dim..][..head_dim]);
+            for (position, x) in (first..).zip(tokens) {
+                let (at, step) = if is_key {
+                    (position / TILE * TILE * head_dim + position % TILE, TILE)
                 } else {
-                    bytemuck::cast_slice_mut::<u8, f32>(to).copy_from_slice(from);
+                    (position * head_dim, 1)
+                };
+                if ty == TensorType::F16 {
+                    let to = bytemuck::cast_slice_mut::<u8, f16>(bytes)[at..].iter_mut().step_by(step);
+                    to.zip(x).for_each(|(to, &x)| *to = f16::from_f32(x));
+                } else {
+                    let to = bytemuck::cast_slice_mut::<u8, f32>(bytes)[at..].iter_mut().step_by(step);
+                    to.zip(x).for_each(|(to, &x)| *to = x);
                 }
             }
         });
@@ -165,7 +171,10 @@ mod tests {
                         };
                         assert_eq!(numbers.len(), 128 * 8, "65 positions are two tiles");
                         for (i, &x) in numbers.iter().enumerate() {
-                            let (position, column) = (i / 8, head * 8 + i % 8);
+                            // Keys are turned, tile by tile.
+                            let (position, column) =
+                                if sign > 0.0 { (i / 512 * 64 + i % 64, i / 64 % 8) } else { (i / 8, i % 8) };
+                            let column = head * 8 + column;
                             let expected =
                                 if position < 8 { sign * number(layer, position, column) } else { 0.0 };
                             assert_eq!(x, expected, "{ty} layer {layer} head {head} position {position}");
@@ -184,7 +193,8 @@ mod tests {
         // 2049 and 2051 lie between the halves 2048, 2050 and 2052; 65520 rounds to infinity; 2^-25 is half of the least.
         let k = [2049.0, 2051.0, 65504.0, 65520.0, 2f32.powi(-25), -0.0, 1.0, -3.5];
         cache.store(&team, 0, 0, &k, &[0.0; 8]);
-        let stored: &[f16] = bytemuck::cast_slice(&cache.keys(0)[..16]);
+        let stored: Vec<f16> =
+            bytemuck::cast_slice::<u8, f16>(cache.keys(0)).iter().copied().step_by(TILE).take(8).collect();
         let expected =
             [2048.0, 2052.0, 65504.0, f32::INFINITY, 0.0, -0.0, 1.0, -3.5].map(|x: f32| x.to_bits());
         assert_eq!(stored.iter().map(|x| x.to_f32().to_bits()).collect::<Vec<_>>(), expected);

@@ -19,7 +19,7 @@
 //! column of several rows* and not several columns of one row makes this free: a lane is a result, and a block's work in
 //! floats serves as many results as there are lanes.
 //!
-//! Norms, scores and softmax sum over 16 virtual lanes and a fixed tree; `exp`, sine and cosine are our own; attention's
+//! Norms and softmax sum over 16 virtual lanes and a fixed tree; `exp`, sine and cosine are our own; attention's
 //! tiles start at position 0. What is left to the hardware is IEEE 754: additions, products, fused multiply-adds,
 //! division, square root.
 //!
@@ -66,7 +66,7 @@ mod team;
 mod unpack;
 
 pub use activations::{Activations, Packing};
-pub use attention::{Attention, MAX_HEAD_DIM, attention};
+pub use attention::{Attention, MAX_HEAD_DIM, TILE as ATTENTION_TILE, attention};
 pub use elementwise::{add, rms_norm, silu_mul};
 pub use isa::{Isa, IsaError};
 pub use machine::{int8_peak, read_bandwidth};

@@ -29,6 +29,18 @@ fn encode(ty: TensorType, x: &[f32]) -> Vec<u8> {
     }
 }
 
+/// Keys as the cache has them: in each tile column after column.
+fn turn(k: &[u8], head_dim: usize, size: usize) -> Vec<u8> {
+    let mut turned = vec![0; k.len()];
+    for (turned, tile) in turned.chunks_mut(TILE * head_dim * size).zip(k.chunks(TILE * head_dim * size)) {
+        for (i, number) in tile.chunks(size).enumerate() {
+            let (position, column) = (i / head_dim, i % head_dim);
+            turned[(column * TILE + position) * size..][..size].copy_from_slice(number);
+        }
+    }
+    turned
+}
+
 /// Softmax and sums in f64, for one query.
 fn exact(q: &[f32], k: &[f32], v: &[f32]) -> Vec<f64> {
     let head_dim = q.len();
@@ -45,10 +57,11 @@ fn near_the_exact_value_and_the_same_bits_everywhere() {
     for &(cache_type, n_heads, n_kv_heads, head_dim, first, n_tokens) in CASES {
         let case = Case { n_heads, n_kv_heads, head_dim, first, n_tokens };
         let (n_positions, n_cols) = (first + n_tokens, n_heads * head_dim);
-        // One position more than needed, poisoned: nobody may look ahead.
-        let mut cache = [(); 2].map(|()| random.floats(n_kv_heads * (n_positions + 1) * head_dim));
+        // Whole tiles, and poison after the last position: nobody may look ahead.
+        let n_reserved = (n_positions + 1).next_multiple_of(TILE);
+        let mut cache = [(); 2].map(|()| random.floats(n_kv_heads * n_reserved * head_dim));
         for x in &mut cache {
-            for head in x.chunks_exact_mut((n_positions + 1) * head_dim) {
+            for head in x.chunks_exact_mut(n_reserved * head_dim) {
                 head[n_positions * head_dim..].fill(f32::NAN);
             }
         }
@@ -63,6 +76,7 @@ fn near_the_exact_value_and_the_same_bits_everywhere() {
             );
             floats
         });
+        let k = turn(&k, head_dim, cache_type.block_bytes());
         let q: Vec<f32> = random.floats(n_tokens * n_cols).iter().map(|x| x * 4.0).collect();
         let run = |isa, n_threads, tokens: Range<usize>| {
             let mut out = vec![f32::NAN; tokens.len() * n_cols];
@@ -103,7 +117,7 @@ fn near_the_exact_value_and_the_same_bits_everywhere() {
 
 fn check_exact(case: &Case, q: &[f32], [k, v]: [&[f32]; 2], got: &[f32]) {
     let &Case { n_heads, n_kv_heads, head_dim, first, n_tokens, .. } = case;
-    let stride = (first + n_tokens + 1) * head_dim;
+    let stride = (first + n_tokens + 1).next_multiple_of(TILE) * head_dim;
     for (index, (q, got)) in q.chunks(head_dim).zip(got.chunks(head_dim)).enumerate() {
         let (token, head) = (index / n_heads, index % n_heads / (n_heads / n_kv_heads));
         let seen = head * stride..head * stride + (first + token + 1) * head_dim;
