@@ -26,15 +26,16 @@
 //! # How it is laid out
 //!
 //! Rows of weights are multiplied where they lie, in panels of 32 that threads claim from a counter. For a token alone
-//! the bytes are turned in registers, eight (four) rows at a time, while the rows that follow are prefetched: rows are
-//! contiguous in the file, but eight of them are more streams than a hardware prefetcher follows. For several tokens
+//! the bytes are turned in registers, as many rows as a vector has lanes (AVX-512 sixteen, AVX2 eight, NEON four), while
+//! the rows that follow are prefetched: rows are contiguous in the file, but several are more streams than a hardware
+//! prefetcher follows. For several tokens
 //! 256 columns of a panel are unpacked once into a tile in the first cache.
 //!
 //! * A **format** is a folder of `unpack`: what a block means, with a sibling for each level.
 //! * A **shape of sum** is a folder of `dot`: a float scale per 32, integer scales and minimums under a float per 256, floats.
 //! * A **level** is a variant of [`Isa`] with a token that only detection makes, its loads in `isa`, and its siblings.
-//!   What needs no instruction of its own (norms, attention, packing) is plain code compiled under each level's
-//!   features.
+//!   AVX-512 contains AVX2 and takes that sibling where it has none (Q4_K, Q5_K). What needs no instruction of its own
+//!   (norms, attention, packing) is plain code compiled under each level's features.
 //!
 //! # How fast it is
 //!
@@ -47,7 +48,7 @@
 //! | 128 tokens, 10⁹ multiply-adds a second | 81 | 86 | 87 | 180 | 183 | 170 | 176 | 131 | 196 |
 //!
 //! To add a format: its block in `blocks`, its folder in `unpack`. To add a level: a line in `isa.rs` wherever the
-//! compiler asks, and a sibling in each folder.
+//! compiler asks, and a sibling in each folder, or none where a level that it contains has one (see `isa::dispatch!`).
 
 mod activations;
 mod attention;
