@@ -14,18 +14,26 @@ use quantize::Monitor;
 /// goes on.
 pub const LLAMA2_CHAT_TEMPLATE: &str = include_str!("llama2.jinja");
 
+/// Llama 3's chat format: what Meta's `ChatFormat` feeds the model, as a Jinja template.
+///
+/// A turn is a header with the role, an empty line, the stripped text and `<|eot_id|>`. It ends after the assistant's
+/// header, where the model goes on.
+pub const LLAMA3_CHAT_TEMPLATE: &str = include_str!("llama3.jinja");
+
 /// The longest templates in use have 10 KB.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// The template's text, if there is to be one.
+/// The template's text, if there is to be one. `llama3`: the tokenizer is Llama 3's, and has its headers.
 pub(crate) fn choose(
     choice: &ChatTemplate,
     name: &Name,
+    llama3: bool,
     monitor: &dyn Monitor,
 ) -> Result<Option<String>, Error> {
     match choice {
         ChatTemplate::None => Ok(None),
         ChatTemplate::Llama2 => Ok(Some(LLAMA2_CHAT_TEMPLATE.into())),
+        ChatTemplate::Llama3 => Ok(Some(LLAMA3_CHAT_TEMPLATE.into())),
         ChatTemplate::File(path) => {
             let text = String::from_utf8(input::read_small(path, MAX_FILE_BYTES)?).map_err(|error| {
                 let place = format_args!("at byte {}", error.utf8_error().valid_up_to()).to_string();
@@ -33,19 +41,22 @@ pub(crate) fn choose(
             })?;
             Ok(Some(text))
         }
-        ChatTemplate::Auto if name.says_chat() => {
-            let name = name.as_str();
-            monitor.note(&format!(
-                "chat template: Llama 2's, because of the name `{name}`; --chat-template overrides it"
-            ));
-            Ok(Some(LLAMA2_CHAT_TEMPLATE.into()))
-        }
         ChatTemplate::Auto => {
+            let (says, word, option, whose, text) = if llama3 {
+                (name.says_instruct(), "Instruct", "llama3", "Llama 3's", LLAMA3_CHAT_TEMPLATE)
+            } else {
+                (name.says_chat(), "chat", "llama2", "Llama 2's", LLAMA2_CHAT_TEMPLATE)
+            };
             let name = name.as_str();
-            monitor.note(&format!(
-                "chat template: none, because the name `{name}` does not say chat; --chat-template llama2 writes Llama 2's"
-            ));
-            Ok(None)
+            monitor.note(&if says {
+                format!("chat template: {whose}, because of the name `{name}`; --chat-template overrides it")
+            } else {
+                format!(
+                    "chat template: none, because the name `{name}` does not say {word}; \
+                     --chat-template {option} writes {whose}"
+                )
+            });
+            Ok(says.then(|| text.into()))
         }
     }
 }

@@ -28,13 +28,19 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    /// The name of a folder. Where it is a bare size (`7B`, `13b-chat`), its parent's stands before it.
+    /// The name of a folder. Where it is a bare size (`7B`, `13b-chat`), its parent's stands before it; `original` is its
+    /// parent's.
     pub(crate) fn of(folder: &Path) -> Self {
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        // Beside its own layout, Hugging Face keeps Meta's in a folder of this name.
+        let folder = match folder.parent() {
+            Some(parent) if folder.ends_with("original") => parent,
+            _ => &folder,
+        };
         let last = |path: &Path| {
             path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
         };
-        let (name, parent) = (last(&folder), folder.parent().map(last).unwrap_or_default());
+        let (name, parent) = (last(folder), folder.parent().map(last).unwrap_or_default());
         let is_size = name.trim_start_matches(|c: char| c.is_ascii_digit()).len() < name.len();
         let text = match (name.is_empty(), is_size && !parent.is_empty()) {
             (true, _) => "model".to_owned(),
@@ -69,6 +75,11 @@ impl Name {
         }
     }
 
+    /// Whether a Llama 3 was trained to take turns.
+    pub(crate) fn says_instruct(&self) -> bool {
+        self.folded.contains("instruct")
+    }
+
     /// Whether the model was trained on Llama 2's chat format. Code Llama's Instruct models were too, but for the 70B,
     /// which has a format of its own.
     pub(crate) fn says_chat(&self) -> bool {
@@ -100,6 +111,9 @@ mod tests {
             let found = (name.as_str(), name.context_length(None).0, name.says_chat());
             assert_eq!(found, (text, context, chat), "{folder}");
         }
+        let original = Name::of(Path::new("/m/Llama-3.2-1B-Instruct/original"));
+        assert_eq!((original.as_str(), original.says_instruct()), ("Llama-3.2-1B-Instruct", true));
+        assert!(!Name::of(Path::new("/m/Llama-3.2-1B/original")).says_instruct());
         assert_eq!(
             Name::of(Path::new("/m/LLaMA/30B")).context_length(None).1,
             "the folder's name says Llama 1"

@@ -24,12 +24,13 @@ mod metadata;
 mod names;
 mod params;
 mod plan;
+mod rope_factors;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
 mod torch;
 
-pub use chat_template::LLAMA2_CHAT_TEMPLATE;
+pub use chat_template::{LLAMA2_CHAT_TEMPLATE, LLAMA3_CHAT_TEMPLATE};
 pub use error::Error;
 
 use checklist::{Checklist, Watch};
@@ -39,7 +40,7 @@ use params::Params;
 use plan::{Plan, Planned};
 use quantize::{FileType, Matrix, Monitor, TensorStream};
 use std::path::{Path, PathBuf};
-use tokenizer::Tokenizer;
+use tokenizer::{Release, Tokenizer};
 use torch::{MappedFile, Tensors};
 
 /// How to convert.
@@ -58,12 +59,14 @@ pub struct Options {
 /// The chat template that a converted file carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChatTemplate {
-    /// Llama 2's where the folder's name says chat, else none; said either way.
+    /// Llama 2's where the folder's name says chat, Llama 3's where it says Instruct, else none; said either way.
     Auto,
     /// None.
     None,
     /// Llama 2's.
     Llama2,
+    /// Llama 3's.
+    Llama3,
     /// The text of this file.
     File(PathBuf),
 }
@@ -107,18 +110,31 @@ pub fn convert(
     let plan = Plan::new(&shards, &params)?;
     tokenizer.check_size(&checkpoint.tokenizer, plan.n_vocab)?;
 
-    let context_length = context_length(options, &name, &params, monitor);
+    let context_length = context_length(options, &name, &params, &tokenizer, monitor);
     if let Some(note) = plan.feed_forward_note(&params) {
         monitor.note(&note);
     }
     let mut metadata =
         metadata::describe(name.as_str(), &params, &plan, shards.len(), context_length, options.file_type);
-    tokenizer.describe(&mut metadata);
-    if let Some(template) = chat_template::choose(&options.chat_template, &name, monitor)? {
+    let template = chat_template::choose(&options.chat_template, &name, tokenizer.is_tiktoken(), monitor)?;
+    let release = Release { later: params.use_scaled_rope, instruct: name.says_instruct() };
+    tokenizer.describe(release, &mut metadata);
+    if let Some(template) = template {
         metadata.set("tokenizer.chat_template", &*template);
     }
 
-    let specs: Vec<_> = plan.tensors.iter().map(|tensor| tensor.spec(options.file_type, plan.tied)).collect();
+    let mut specs: Vec<_> =
+        plan.tensors.iter().map(|tensor| tensor.spec(options.file_type, plan.tied)).collect();
+    if plan.tied_by_copy {
+        monitor.note("output.weight repeats tok_embeddings.weight: it is written once, and serves as both");
+    }
+    let factors = params.use_scaled_rope.then(|| rope_factors::of(&params));
+    if let Some(factors) = &factors {
+        let factor = rope_factors::scale(&params);
+        monitor
+            .note(&format!("scaled rotary embedding: by {factor}, as Llama 3 models of this size have it"));
+        specs.push(rope_factors::spec(factors));
+    }
     for spec in &specs {
         if let Some(note) = options.file_type.fallback_note(&spec.name, &spec.shape, plan.tied) {
             monitor.note(&note);
@@ -134,7 +150,7 @@ pub fn convert(
     }
     let output_bytes = gguf::total_bytes(&metadata, &specs);
     let stream = TensorStream::new(gguf::Writer::create(&output, &metadata, &specs)?);
-    write(stream, &plan, &specs, &files, watch, monitor)?;
+    write(stream, &plan, &specs, factors.as_deref(), &files, watch, monitor)?;
 
     let input_bytes = checkpoint.files().map(|file| file.metadata().map_or(0, |found| found.len())).sum();
     Ok(Summary { output, output_bytes, input_bytes })
@@ -156,6 +172,7 @@ fn write(
     mut stream: TensorStream,
     plan: &Plan<'_>,
     specs: &[gguf::TensorSpec],
+    rope_factors: Option<&[f32]>,
     files: &[MappedFile],
     mut watch: Watch<'_>,
     monitor: &dyn Monitor,
@@ -187,6 +204,9 @@ fn write(
             error => error,
         })?;
         done += source.n_rows() * source.row_bytes();
+    }
+    if let Some(factors) = rope_factors {
+        stream.copy(&factors.iter().flat_map(|factor| factor.to_le_bytes()).collect::<Vec<_>>())?;
     }
     watch.finish()?;
     Ok(stream.finish()?)
@@ -226,9 +246,19 @@ fn read_checklists(checkpoint: &Checkpoint, monitor: &dyn Monitor) -> Result<Vec
     Ok(lists)
 }
 
-fn context_length(options: &Options, name: &Name, params: &Params, monitor: &dyn Monitor) -> u32 {
+fn context_length(
+    options: &Options,
+    name: &Name,
+    params: &Params,
+    tokenizer: &Tokenizer,
+    monitor: &dyn Monitor,
+) -> u32 {
     options.context_length.unwrap_or_else(|| {
-        let (n, why) = name.context_length(params.rope_theta);
+        let (n, why) = match (params.use_scaled_rope, tokenizer.is_tiktoken()) {
+            (true, _) => (131_072, "params.json has Llama 3.1's scaled rotary embedding"),
+            (false, true) => (8192, "the tokenizer is Llama 3's"),
+            (false, false) => name.context_length(params.rope_theta),
+        };
         monitor.note(&format!("context length: {n}, because {why}; --context-length overrides it"));
         n
     })

@@ -99,6 +99,20 @@ impl<'a> Merged<'a> {
         Err(problem)
     }
 
+    /// Whether every number of another tensor is the same, to the bit. Two matrices that differ do so in their first row.
+    pub(crate) fn has_the_numbers_of(&self, other: &Self) -> bool {
+        if (self.shape(), self.ty()) != (other.shape(), other.ty()) {
+            return false;
+        }
+        let mut rows = [vec![0.0f32; self.n_cols as usize], vec![0.0f32; self.n_cols as usize]];
+        (0..self.n_rows()).all(|row| {
+            let [ours, theirs] = &mut rows;
+            self.decode(row..row + 1, ours);
+            other.decode(row..row + 1, theirs);
+            ours.iter().zip(theirs).all(|(a, b)| a.to_bits() == b.to_bits())
+        })
+    }
+
     /// GGUF's order: a row's length first.
     pub(crate) fn shape(&self) -> Vec<u64> {
         [self.n_cols].into_iter().chain(self.n_rows).collect()

@@ -6,7 +6,7 @@ use gguf::Metadata;
 use quantize::FileType;
 
 /// Where `params.json` has no `rope_theta`: every Llama before Code Llama.
-const ROPE_THETA: f32 = 10_000.0;
+pub(crate) const ROPE_THETA: f32 = 10_000.0;
 
 /// `general.quantization_version`: the layouts that ggml has had since June 2023, and that `runtime/blocks` states.
 const QUANTIZATION_VERSION: u32 = 2;

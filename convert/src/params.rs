@@ -14,7 +14,8 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Keys that change the arithmetic in ways that this converter does not write down.
 const FOREIGN: &[(&str, &str)] = &[
-    ("use_scaled_rope", "Llama 3.1's scaled rotary embedding"),
+    ("rope_scaling_factor", "a rotary embedding with a scale of its own"),
+    ("high_freq_factor", "a rotary embedding with a scale of its own"),
     ("quantization_args", "a quantized checkpoint"),
     ("lora_args", "a checkpoint with adapters"),
     ("moe", "a mixture of experts"),
@@ -33,6 +34,8 @@ pub(crate) struct Params {
     pub(crate) norm_eps: f32,
     /// `None` before Code Llama: 10000.
     pub(crate) rope_theta: Option<f32>,
+    /// Llama 3.1 and later: slow turns are stretched over a longer context.
+    pub(crate) use_scaled_rope: bool,
     /// `None`: absent or −1, the shapes decide.
     pub(crate) vocab_size: Option<u64>,
     /// What `multiple_of` and `ffn_dim_multiplier` make the feed-forward length. A claim: the shapes decide.
@@ -83,6 +86,7 @@ impl Params {
                 .float("norm_eps", 1e-12..=0.1)?
                 .ok_or_else(|| keys.fault("norm_eps", "it is missing"))? as f32,
             rope_theta: keys.float("rope_theta", 1.0..=1e12)?.map(|theta| theta as f32),
+            use_scaled_rope: keys.flag("use_scaled_rope")?,
             vocab_size: match map.get("vocab_size") {
                 Some(value) if value.as_i64() == Some(-1) => None,
                 _ => keys.count("vocab_size", MAX_VOCABULARY)?,
@@ -131,6 +135,14 @@ impl Keys<'_> {
 
     fn required(&self, key: &str, max: u64) -> Result<u64, Error> {
         self.count(key, max)?.ok_or_else(|| self.fault(key, "it is missing"))
+    }
+
+    fn flag(&self, key: &str) -> Result<bool, Error> {
+        match self.map.get(key) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(value) => Err(self.fault(key, format!("{} is neither true nor false", brief(value)))),
+        }
     }
 
     fn float(&self, key: &str, range: std::ops::RangeInclusive<f64>) -> Result<Option<f64>, Error> {

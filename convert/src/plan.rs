@@ -23,8 +23,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) tensors: Vec<Planned<'a>>,
     pub(crate) n_vocab: u64,
     pub(crate) n_ff: u64,
-    /// There is no output matrix: the embedding serves.
+    /// There is no output matrix, or it repeats the embedding: the embedding serves.
     pub(crate) tied: bool,
+    /// It repeats it, as Meta's Llama 3.2 files have it.
+    pub(crate) tied_by_copy: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -52,7 +54,14 @@ impl<'a> Plan<'a> {
             Length::Vocabulary => n_vocab,
         };
 
-        let tied = !first.contains(names::OUTPUT.meta);
+        let output = names::OUTPUT;
+        let has_output = first.contains(output.meta);
+        let tied_by_copy = has_output && {
+            let [embedding, output] =
+                [embedding, output].map(|kind| Merged::new(shards, &kind, kind.meta, params.dim));
+            embedding?.has_the_numbers_of(&output?)
+        };
+        let tied = !has_output || tied_by_copy;
         let mut tensors = Vec::new();
         for (kind, layer) in names::all(params.n_layers, tied) {
             let (meta, name) = kind.names(layer);
@@ -62,8 +71,8 @@ impl<'a> Plan<'a> {
             })?;
             tensors.push(Planned { meta, name, source });
         }
-        check_nothing_left(shards, &tensors, params)?;
-        Ok(Self { tensors, n_vocab, n_ff, tied })
+        check_nothing_left(shards, &tensors, tied_by_copy, params)?;
+        Ok(Self { tensors, n_vocab, n_ff, tied, tied_by_copy })
     }
 
     /// Bytes of the checkpoint's numbers.
@@ -103,8 +112,14 @@ fn check_names(first: &Tensors<'_>) -> Result<(), Error> {
 }
 
 /// A tensor that nobody asked for is part of the model's arithmetic, unless it can be computed.
-fn check_nothing_left(shards: &[Tensors<'_>], tensors: &[Planned<'_>], params: &Params) -> Result<(), Error> {
-    let known: HashSet<&str> = tensors.iter().map(|tensor| tensor.meta.as_str()).collect();
+fn check_nothing_left(
+    shards: &[Tensors<'_>],
+    tensors: &[Planned<'_>],
+    tied_by_copy: bool,
+    params: &Params,
+) -> Result<(), Error> {
+    let copy = tied_by_copy.then_some(names::OUTPUT.meta);
+    let known: HashSet<&str> = tensors.iter().map(|tensor| tensor.meta.as_str()).chain(copy).collect();
     for shard in shards {
         let left = shard.names().filter(|name| !known.contains(name) && !names::is_computed(name)).min();
         let Some(name) = left else { continue };
@@ -113,7 +128,7 @@ fn check_nothing_left(shards: &[Tensors<'_>], tensors: &[Planned<'_>], params: &
             Some(layer) if layer >= params.n_layers => {
                 format!("there is a layer {layer}, but n_layers in params.json is {}", params.n_layers)
             }
-            _ => "no Llama 1 or 2 has such a tensor; llamita would leave out a part of the model".into(),
+            _ => "no Llama has such a tensor; llamita would leave out a part of the model".into(),
         };
         return Err(Error::malformed(shard.path(), format_args!("tensor `{name}`"), problem));
     }

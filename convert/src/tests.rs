@@ -2,6 +2,7 @@
 //! is.
 
 mod bad_input;
+mod llama3;
 mod vocabulary;
 
 use crate::fixture::{self, Tensor};
@@ -88,19 +89,24 @@ fn part(tensor: &Tensor, axis: usize, i: usize, n: usize) -> Tensor {
     Tensor::new(tensor.name, &shape, cells.map(|(row, col)| value(start[0] + row, start[1] + col)))
 }
 
-/// Puts shards in the place of the one file. `embedding`: the axis along which the embedding is split.
+/// The tensors of each of `n` shards. `embedding`: the axis along which the embedding is split.
+fn split_tensors(tensors: &[Tensor], n: usize, embedding: usize) -> Vec<Vec<Tensor>> {
+    let shard = |i| {
+        let part = |tensor: &Tensor| match tensor.name {
+            _ if tensor.shape.len() == 1 => tensor.clone(),
+            "tok_embeddings.weight" => part(tensor, embedding, i, n),
+            name if name.ends_with("wo.weight") || name.ends_with("w2.weight") => part(tensor, 1, i, n),
+            _ => part(tensor, 0, i, n),
+        };
+        tensors.iter().map(part).collect()
+    };
+    (0..n).map(shard).collect()
+}
+
+/// Puts shards in the place of the one file.
 fn split(bench: &Bench, n: usize, embedding: usize) {
-    for i in 0..n {
-        let parts: Vec<_> = fixture::tensors()
-            .iter()
-            .map(|tensor| match tensor.name {
-                name if tensor.shape.len() == 1 => Tensor { name, ..tensor.clone() },
-                "tok_embeddings.weight" => part(tensor, embedding, i, n),
-                name if name.ends_with("wo.weight") || name.ends_with("w2.weight") => part(tensor, 1, i, n),
-                _ => part(tensor, 0, i, n),
-            })
-            .collect();
-        bench.put(&format!("consolidated.{i:02}.pth"), fixture::save(&parts));
+    for (i, parts) in split_tensors(&fixture::tensors(), n, embedding).iter().enumerate() {
+        bench.put(&format!("consolidated.{i:02}.pth"), fixture::save(parts));
     }
 }
 

@@ -1,67 +1,24 @@
-//! `tokenizer.model`: SentencePiece's vocabulary, as GGUF keys.
-//!
-//! The file is one protobuf message. The three messages below name the fields that GGUF has a key for; protobuf skips
-//! the rest. Written out by hand, they are shorter than the tools that would generate them.
+//! `tokenizer.model`: SentencePiece's vocabulary before Llama 3, tiktoken's since. The bytes tell which.
+
+mod sentencepiece;
+mod tiktoken;
+
+pub(crate) use tiktoken::Release;
 
 use crate::{Error, input};
-use gguf::{Metadata, Strings};
-use prost::Message;
+use gguf::Metadata;
+use sentencepiece::SentencePiece;
 use std::path::Path;
+use tiktoken::Tiktoken;
 
 /// The largest vocabularies (250 000 pieces) have 5 MB.
 const MAX_FILE_BYTES: u64 = 8 << 20;
 
-#[derive(Clone, PartialEq, Message)]
-struct ModelProto {
-    #[prost(message, repeated, tag = "1")]
-    pieces: Vec<Piece>,
-    #[prost(message, optional, tag = "2")]
-    trainer: Option<TrainerSpec>,
-    #[prost(message, optional, tag = "3")]
-    normalizer: Option<NormalizerSpec>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Piece {
-    #[prost(bytes = "vec", optional, tag = "1")]
-    text: Option<Vec<u8>>,
-    #[prost(float, optional, tag = "2")]
-    score: Option<f32>,
-    /// 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte: GGUF has the same numbers.
-    #[prost(int32, optional, tag = "3")]
-    kind: Option<i32>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TrainerSpec {
-    /// 1 unigram, 2 byte-pair encoding, 3 word, 4 character.
-    #[prost(int32, optional, tag = "3")]
-    algorithm: Option<i32>,
-    #[prost(int32, optional, tag = "40")]
-    unk_id: Option<i32>,
-    #[prost(int32, optional, tag = "41")]
-    bos_id: Option<i32>,
-    #[prost(int32, optional, tag = "42")]
-    eos_id: Option<i32>,
-    #[prost(int32, optional, tag = "43")]
-    pad_id: Option<i32>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct NormalizerSpec {
-    #[prost(bool, optional, tag = "3")]
-    add_dummy_prefix: Option<bool>,
-}
-
-/// A SentencePiece vocabulary.
+/// A vocabulary.
 #[derive(Debug)]
-pub(crate) struct Tokenizer {
-    tokens: Strings,
-    scores: Vec<f32>,
-    kinds: Vec<i32>,
-    /// GGUF's key and the token.
-    special: Vec<(&'static str, u32)>,
-    add_space_prefix: bool,
+pub(crate) enum Tokenizer {
+    SentencePiece(SentencePiece),
+    Tiktoken(Tiktoken),
 }
 
 impl Tokenizer {
@@ -69,63 +26,24 @@ impl Tokenizer {
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let bytes = input::read_small(path, MAX_FILE_BYTES)?;
         recognize(&bytes).map_err(|problem| Error::unfit(path, problem))?;
-        let model = ModelProto::decode(&*bytes).map_err(|error| {
-            let problem = "this is no whole SentencePiece model; the download may have been cut short";
-            Error::unfit(path, format_args!("{problem}, download it again ({error})"))
-        })?;
-        let trainer = model.trainer.ok_or_else(|| {
-            Error::unfit(
-                path,
-                "the SentencePiece model ends before its settings; it was cut short: download it again",
-            )
-        })?;
-        if trainer.algorithm != Some(2) {
-            let problem = "it is no byte-pair encoding, which Llama's tokenizers are";
-            return Err(Error::malformed(path, "trainer settings", problem));
+        if tiktoken::is_tiktoken(&bytes) {
+            Tiktoken::parse(path, &bytes).map(Self::Tiktoken)
+        } else {
+            SentencePiece::parse(path, &bytes).map(Self::SentencePiece)
         }
+    }
 
-        let (mut tokens, mut scores, mut kinds) = (Strings::default(), Vec::new(), Vec::new());
-        for (id, piece) in model.pieces.into_iter().enumerate() {
-            let fault = |problem: String| Error::malformed(path, format_args!("token {id}"), problem);
-            let kind = piece.kind.unwrap_or(1);
-            if !(1..=6).contains(&kind) {
-                return Err(fault(format!("its type is {kind}; types go from 1 to 6")));
-            }
-            let score = piece.score.unwrap_or(0.0);
-            if score.is_nan() {
-                return Err(fault("its score is not a number".into()));
-            }
-            tokens.push(&piece.text.unwrap_or_default());
-            scores.push(score);
-            kinds.push(kind);
-        }
-
-        // SentencePiece's own defaults, and −1 for a token that the vocabulary does not have.
-        let ids = [
-            ("tokenizer.ggml.bos_token_id", trainer.bos_id.unwrap_or(1)),
-            ("tokenizer.ggml.eos_token_id", trainer.eos_id.unwrap_or(2)),
-            ("tokenizer.ggml.unknown_token_id", trainer.unk_id.unwrap_or(0)),
-            ("tokenizer.ggml.padding_token_id", trainer.pad_id.unwrap_or(-1)),
-        ];
-        let mut special = Vec::new();
-        for (key, id) in ids {
-            match u32::try_from(id) {
-                Ok(id) if (id as usize) < tokens.len() => special.push((key, id)),
-                Ok(id) => {
-                    let problem = format!("token {id} of {} does not exist", tokens.len());
-                    return Err(Error::malformed(path, key.trim_start_matches("tokenizer.ggml."), problem));
-                }
-                Err(_) => {}
-            }
-        }
-        let add_space_prefix =
-            model.normalizer.and_then(|normalizer| normalizer.add_dummy_prefix).unwrap_or(true);
-        Ok(Self { tokens, scores, kinds, special, add_space_prefix })
+    /// Whether it is Llama 3's kind.
+    pub(crate) fn is_tiktoken(&self) -> bool {
+        matches!(self, Self::Tiktoken(_))
     }
 
     /// Compares with the rows of the embedding. A model whose rows have no token could say what nobody can read.
     pub(crate) fn check_size(&self, path: &Path, n_rows: u64) -> Result<(), Error> {
-        let n = self.tokens.len() as u64;
+        let n = match self {
+            Self::SentencePiece(vocabulary) => vocabulary.n_tokens(),
+            Self::Tiktoken(vocabulary) => vocabulary.n_tokens(),
+        };
         if n == n_rows {
             return Ok(());
         }
@@ -136,38 +54,24 @@ impl Tokenizer {
         Err(Error::unfit(path, problem))
     }
 
-    /// Writes the keys, as llama.cpp's converters do. Meta begins every text with BOS and ends none with EOS.
-    pub(crate) fn describe(self, metadata: &mut Metadata) {
-        metadata.set("tokenizer.ggml.model", "llama");
-        metadata.set("tokenizer.ggml.pre", "default");
-        metadata.set("tokenizer.ggml.tokens", self.tokens);
-        metadata.set("tokenizer.ggml.scores", self.scores);
-        metadata.set("tokenizer.ggml.token_type", self.kinds);
-        for (key, id) in self.special {
-            metadata.set(key, id);
+    /// Writes the keys. `release`: of Llama 3, which an older tokenizer does not ask for.
+    pub(crate) fn describe(self, release: Release, metadata: &mut Metadata) {
+        match self {
+            Self::SentencePiece(vocabulary) => vocabulary.describe(metadata),
+            Self::Tiktoken(vocabulary) => vocabulary.describe(release, metadata),
         }
-        metadata.set("tokenizer.ggml.add_bos_token", true);
-        metadata.set("tokenizer.ggml.add_eos_token", false);
-        metadata.set("tokenizer.ggml.add_space_prefix", self.add_space_prefix);
     }
 }
 
 /// What else goes by this name.
 fn recognize(bytes: &[u8]) -> Result<(), &'static str> {
     let text = bytes.trim_ascii_start();
-    let first_line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
     if text.starts_with(b"<") {
         Err("this is a web page saved under this name, not a tokenizer; download the file again")
     } else if text.starts_with(b"version https://git-lfs") {
         Err("this is git's pointer to the file, not the file; run `git lfs pull` in the folder")
     } else if text.starts_with(b"{") {
         Err("this is JSON (perhaps a Hugging Face tokenizer); llamita converts Meta's tokenizer.model")
-    } else if first_line.rsplit(|&byte| byte == b' ').next().is_some_and(|rank| {
-        rank.len() < first_line.len() && !rank.is_empty() && rank.iter().all(u8::is_ascii_digit)
-    }) {
-        Err(
-            "this is Llama 3's tokenizer (tiktoken's text format); llamita converts Llama 1 and Llama 2 (SentencePiece)",
-        )
     } else {
         Ok(())
     }

@@ -226,9 +226,9 @@ const CASES: &[Case] = &[
         &["params.json", "`norm_eps`"],
     ),
     (
-        "Llama 3.1",
-        |b| b.put("params.json", PARAMS.replace("{", "{\"use_scaled_rope\": true, ")),
-        &["params.json", "`use_scaled_rope`"],
+        "a scaled rope that is no choice",
+        |b| b.put("params.json", PARAMS.replace("{", "{\"use_scaled_rope\": 8, ")),
+        &["params.json", "`use_scaled_rope`", "8 is neither"],
     ),
     (
         "tokenizer missing",
@@ -248,7 +248,7 @@ const CASES: &[Case] = &[
     (
         "tokenizer of Llama 3",
         |b| b.put("tokenizer.model", "IQ== 0\nIg== 1\n"),
-        &["tokenizer.model", "Llama 3"],
+        &["tokenizer.model", "0x00", "Llama 3"],
     ),
     ("no checkpoint", |b| fs::remove_file(b.folder().join(SHARD)).unwrap(), &["novel", SHARD]),
     (

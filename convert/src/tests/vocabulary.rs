@@ -1,12 +1,12 @@
 //! Llama 2's own tokenizer becomes the vocabulary that llama.cpp ships as a test vector, and the chat template writes
 //! what Meta's `chat_completion` feeds the model.
 
-use crate::LLAMA2_CHAT_TEMPLATE;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Release, Tokenizer};
+use crate::{LLAMA2_CHAT_TEMPLATE, LLAMA3_CHAT_TEMPLATE};
 use std::path::{Path, PathBuf};
 
 /// Where the vectors lie that are too large or not free to ship.
-fn data() -> PathBuf {
+pub(super) fn data() -> PathBuf {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     std::env::var_os("LLAMITA_TEST_DATA").map_or_else(default, PathBuf::from)
 }
@@ -24,7 +24,7 @@ fn llama_2s_tokenizer_is_llama_cpps_vector() {
         return;
     }
     let mut ours = gguf::Metadata::default();
-    Tokenizer::read(&model).unwrap().describe(&mut ours);
+    Tokenizer::read(&model).unwrap().describe(Release { later: false, instruct: false }, &mut ours);
     let theirs = gguf::File::open(vector).unwrap();
     let mut n_compared = 0;
     for (key, value) in theirs.metadata().iter().filter(|(key, _)| key.starts_with("tokenizer.ggml.")) {
@@ -45,7 +45,7 @@ fn chat_completion(system: Option<&str>, pairs: &[(&str, &str)], last: &str) -> 
     text + &format!("<s>[INST] {} [/INST]", (system + last).trim())
 }
 
-fn render(messages: &[(&str, &str)]) -> Result<String, minijinja::Error> {
+fn render(template: &str, messages: &[(&str, &str)]) -> Result<String, minijinja::Error> {
     let messages: Vec<_> =
         messages.iter().map(|&(role, content)| minijinja::context! { role, content }).collect();
     let mut environment = minijinja::Environment::new();
@@ -53,7 +53,7 @@ fn render(messages: &[(&str, &str)]) -> Result<String, minijinja::Error> {
         Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, problem))
     });
     environment.render_str(
-        LLAMA2_CHAT_TEMPLATE,
+        template,
         minijinja::context! { messages, bos_token => "<s>", eos_token => "</s>", add_generation_prompt => true },
     )
 }
@@ -69,7 +69,11 @@ fn the_template_writes_what_meta_feeds() {
             }
             messages.push(("user", "\n The last?\t"));
             let expected = chat_completion(system, &pairs[..n], "\n The last?\t");
-            assert_eq!(render(&messages).unwrap(), expected, "{n} turns after {system:?}");
+            assert_eq!(
+                render(LLAMA2_CHAT_TEMPLATE, &messages).unwrap(),
+                expected,
+                "{n} turns after {system:?}"
+            );
         }
     }
     let wrong_orders: [&[(&str, &str)]; 5] = [
@@ -80,6 +84,18 @@ fn the_template_writes_what_meta_feeds() {
         &[("user", "u"), ("system", "s")],
     ];
     for messages in wrong_orders {
-        assert!(render(messages).is_err(), "{messages:?}");
+        assert!(render(LLAMA2_CHAT_TEMPLATE, messages).is_err(), "{messages:?}");
     }
+}
+
+#[test]
+fn llama_3s_template_writes_headers_and_ends() {
+    let messages =
+        [("system", "Be brief.\n"), ("user", " 2+2? "), ("assistant", "Four."), ("user", "{{ 7 }} <b>")];
+    let mut expected = "<s>".to_owned();
+    for (role, text) in messages {
+        expected += &format!("<|start_header_id|>{role}<|end_header_id|>\n\n{}<|eot_id|>", text.trim());
+    }
+    expected += "<|start_header_id|>assistant<|end_header_id|>\n\n";
+    assert_eq!(render(LLAMA3_CHAT_TEMPLATE, &messages).unwrap(), expected);
 }

@@ -26,9 +26,9 @@ pub(crate) struct Args {
     /// How the weights are stored: q8_0 is as good as the original at half its size, q4_0 a quarter of it
     #[arg(long = "type", value_name = "TYPE", default_value = "q8_0", ignore_case = true, value_parser = flags::file_type())]
     file_type: FileType,
-    /// How a conversation is laid out for the model: auto (llama2 where the folder's name says chat, else none),
-    /// llama2, none, or a file with a Jinja template
-    #[arg(long, value_name = "auto|llama2|none|FILE", default_value = "auto", value_parser = chat_template)]
+    /// How a conversation is laid out for the model: auto (llama2 or llama3 where the folder's name says chat or
+    /// Instruct, else none), llama2, llama3, none, or a file with a Jinja template
+    #[arg(long, value_name = "auto|llama2|llama3|none|FILE", default_value = "auto", value_parser = chat_template)]
     chat_template: ChatTemplate,
     /// Tokens that the model was trained to see at once [default: what the folder's name tells]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 31))]
@@ -45,6 +45,7 @@ fn chat_template(text: &str) -> Result<ChatTemplate, Infallible> {
     Ok(match text {
         "auto" => ChatTemplate::Auto,
         "llama2" => ChatTemplate::Llama2,
+        "llama3" => ChatTemplate::Llama3,
         "none" => ChatTemplate::None,
         file => ChatTemplate::File(file.into()),
     })
