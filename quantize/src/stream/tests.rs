@@ -181,7 +181,7 @@ fn what_cannot_be_done_is_a_sentence_and_leaves_nothing() {
 #[test]
 fn a_type_without_a_decoder_is_named_and_an_integer_table_is_copied() {
     for (ty, bytes, expected) in [
-        (TensorType::Iq4Nl, 18 * 8, Err("tensor `a.weight` is IQ4_NL, which llamita cannot decode")),
+        (TensorType::Iq1S, 50, Err("tensor `a.weight` is IQ1_S, which llamita cannot decode")),
         (TensorType::I32, 4 * 256, Ok(())),
     ] {
         let folder = tempfile::tempdir().unwrap();

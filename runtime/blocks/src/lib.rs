@@ -11,7 +11,11 @@
 //! | `Q4_0` `Q4_1` | [`Q4_0`] [`Q4_1`] | 32 | 18, 20 | 4.5, 5 |
 //! | `Q5_0` `Q5_1` | [`Q5_0`] [`Q5_1`] | 32 | 22, 24 | 5.5, 6 |
 //! | `Q8_0` | [`Q8_0`] | 32 | 34 | 8.5 |
+//! | `IQ4_NL` `MXFP4` | [`Iq4Nl`] [`Mxfp4`] | 32 | 18, 17 | 4.5, 4.25 |
+//! | `Q2_K` `Q3_K` | [`Q2K`] [`Q3K`] | 256 | 84, 110 | 2.625, 3.4375 |
 //! | `Q4_K` `Q5_K` `Q6_K` | [`Q4K`] [`Q5K`] [`Q6K`] | 256 | 144, 176, 210 | 4.5, 5.5, 6.5625 |
+//! | `IQ4_XS` | [`Iq4Xs`] | 256 | 136 | 4.25 |
+//! | `TQ1_0` `TQ2_0` | [`Tq1_0`] [`Tq2_0`] | 256 | 54, 66 | 1.6875, 2.0625 |
 //!
 //! To add a format: a file beside these with its struct and its [`Block`], a line in [`TensorType`]'s table, and a
 //! line in [`with_block!`]; the compiler then asks each room for what it has to add. A format that can be read but not
@@ -20,6 +24,11 @@
 #![forbid(unsafe_code)]
 
 mod float;
+mod iq4_nl;
+mod iq4_xs;
+mod mxfp4;
+mod q2_k;
+mod q3_k;
 mod q4_0;
 mod q4_1;
 mod q4_k;
@@ -29,8 +38,15 @@ mod q5_k;
 mod q6_k;
 mod q8_0;
 mod tensor_type;
+mod tq1_0;
+mod tq2_0;
 
 pub use float::{Bf16, F16, F32};
+pub use iq4_nl::{IQ4_LEVELS, Iq4Nl};
+pub use iq4_xs::Iq4Xs;
+pub use mxfp4::{FP4_LEVELS, Mxfp4};
+pub use q2_k::Q2K;
+pub use q3_k::Q3K;
 pub use q4_0::Q4_0;
 pub use q4_1::Q4_1;
 pub use q4_k::{Q4K, scale_and_min};
@@ -40,6 +56,8 @@ pub use q5_k::Q5K;
 pub use q6_k::Q6K;
 pub use q8_0::Q8_0;
 pub use tensor_type::{TensorType, UnknownTensorType};
+pub use tq1_0::Tq1_0;
+pub use tq2_0::Tq2_0;
 
 /// A fixed number of weights as they lie in a file.
 ///
@@ -96,7 +114,8 @@ macro_rules! with_block {
     };
     ($ty:expr, $B:ident => $known:expr, else $unknown:expr) => {
         $crate::with_block!(encoded $ty, $B => $known, else $crate::with_block!(@ $ty, $B, $known, $unknown,
-            [Q4K Q4K] [Q5K Q5K]))
+            [Q2K Q2K] [Q3K Q3K] [Q4K Q4K] [Q5K Q5K] [Iq4Nl Iq4Nl] [Iq4Xs Iq4Xs] [Mxfp4 Mxfp4] [Tq1_0 Tq1_0]
+            [Tq2_0 Tq2_0]))
     };
     (@ $ty:expr, $B:ident, $known:expr, $unknown:expr, $([$variant:ident $block:ident])*) => {
         match $ty {
@@ -124,7 +143,7 @@ mod tests {
             }, else ());
             assert_eq!(TensorType::try_from(ty.wire()), Ok(ty));
         }
-        assert_eq!(known, 11);
+        assert_eq!(known, 18);
     }
 
     #[test]

@@ -18,9 +18,9 @@ use std::ops::Range;
 pub enum Packing {
     /// As they are: float weights.
     F32,
-    /// int8 with a scale and a sum per 32: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0.
+    /// int8 with a scale and a sum per 32: for weights with a float scale per 32.
     Int8Per32,
-    /// int8 with a scale per 256 and a sum per 16: Q4_K, Q5_K, Q6_K.
+    /// int8 with a scale per 256 and a sum per 16: for weights with a float scale per 256.
     Int8Per256,
 }
 

@@ -9,10 +9,10 @@
 //!
 //! | weights | a block of a row adds |
 //! |---|---|
-//! | Q4_0 Q5_0 Q8_0 | `acc = fma(f32(Σ q·a), d_w · d_a, acc)`, the integer sum exact |
+//! | Q4_0 Q5_0 Q8_0 IQ4_NL MXFP4 | `acc = fma(f32(Σ q·a), d_w · d_a, acc)`, the integer sum exact |
 //! | Q4_1 Q5_1 | the same, then `acc = fma(m_w, f32(Σ a) · d_a, acc)` |
-//! | Q6_K | `acc = fma(f32(Σ_s scale_s · Σ q·a) · d_w, d_a, acc)`, all integers exact |
-//! | Q4_K Q5_K | `t = fma(f32(Σ_s scale_s · Σ q·a), d_w, −(f32(Σ_s min_s · Σ a) · dmin_w))`, `acc = fma(t, d_a, acc)` |
+//! | Q3_K Q6_K IQ4_XS TQ1_0 TQ2_0 | `acc = fma(f32(Σ_s scale_s · Σ q·a) · d_w, d_a, acc)`, all integers exact |
+//! | Q2_K Q4_K Q5_K | `t = fma(f32(Σ_s scale_s · Σ q·a), d_w, −(f32(Σ_s min_s · Σ a) · dmin_w))`, `acc = fma(t, d_a, acc)` |
 //! | F32 F16 BF16 | one chain of fused multiply-adds in the order of k inside 256 columns; these runs added in order |
 //!
 //! The blocks follow each other in one chain per result: floats are never summed in parts. That a vector holds *one

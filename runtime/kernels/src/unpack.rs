@@ -2,6 +2,11 @@
 //! multiply. One module per format, its levels as siblings of equal shape below it.
 
 mod float;
+mod iq4_nl;
+mod iq4_xs;
+mod mxfp4;
+mod q2_k;
+mod q3_k;
 mod q4_0;
 mod q4_1;
 mod q4_k;
@@ -10,6 +15,8 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+mod tq1_0;
+mod tq2_0;
 
 use crate::activations::{Activations, Packing};
 use crate::isa::Isa;

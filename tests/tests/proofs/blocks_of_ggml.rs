@@ -9,7 +9,7 @@ use quantize::FileType;
 /// Types that have blocks here.
 fn types() -> Vec<TensorType> {
     let types: Vec<_> = TensorType::all().filter(|&ty| with_block!(ty, _B => true, else false)).collect();
-    assert!(types.len() >= 11, "{types:?}");
+    assert!(types.len() >= 18, "{types:?}");
     types
 }
 

@@ -138,3 +138,11 @@ pub(crate) fn add_fifth_bits(mut nibbles: [__m256i; 8], high: [[u8; 4]; 8]) -> [
     }
     nibbles
 }
+
+/// What nibbles stand for.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn levels(nibbles: [__m256i; 8], levels: &[i8; 16]) -> [__m256i; 8] {
+    let levels = _mm256_broadcastsi128_si256(load_16(bytemuck::cast_ref(levels)));
+    nibbles.map(|nibbles| _mm256_shuffle_epi8(levels, nibbles))
+}

@@ -121,3 +121,11 @@ pub(crate) fn add_fifth_bits(mut nibbles: [uint8x16_t; 8], high: [[u8; 4]; 4]) -
 pub(crate) fn signed<const N: usize>(bytes: [uint8x16_t; N], offset: i8) -> [int8x16_t; N] {
     bytes.map(|bytes| vsubq_s8(vreinterpretq_s8_u8(bytes), vdupq_n_s8(offset)))
 }
+
+/// What nibbles stand for.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn levels(nibbles: [uint8x16_t; 8], levels: &[i8; 16]) -> [int8x16_t; 8] {
+    let levels = load_16(bytemuck::cast_ref(levels));
+    nibbles.map(|nibbles| vreinterpretq_s8_u8(vqtbl1q_u8(levels, nibbles)))
+}

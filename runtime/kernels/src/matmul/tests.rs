@@ -13,9 +13,16 @@ const TYPES: &[(TensorType, &[usize])] = &[
     (TensorType::Q5_0, &[0]),
     (TensorType::Q5_1, &[0, 2]),
     (TensorType::Q8_0, &[0]),
+    (TensorType::Iq4Nl, &[0]),
+    (TensorType::Mxfp4, &[]),
+    (TensorType::Q2K, &[80, 82]),
+    (TensorType::Q3K, &[108]),
     (TensorType::Q4K, &[0, 2]),
     (TensorType::Q5K, &[0, 2]),
     (TensorType::Q6K, &[208]),
+    (TensorType::Iq4Xs, &[0]),
+    (TensorType::Tq1_0, &[52]),
+    (TensorType::Tq2_0, &[64]),
 ];
 
 const MAX_ROWS: usize = 100;
@@ -28,6 +35,10 @@ fn matrix(ty: TensorType, scales: &[usize], n_rows: usize, n_cols: usize, random
     for block in bytes.chunks_exact_mut(ty.block_bytes()) {
         for &at in scales {
             block[at..at + 2].copy_from_slice(&F16::from_f32(random.float() / 64.0).0);
+        }
+        if ty == TensorType::Mxfp4 {
+            // Its scale is a power of two, of any size else.
+            block[0] = 112 + block[0] % 16;
         }
         match block {
             [a, b, c, d] => [*a, *b, *c, *d] = random.float().to_le_bytes(),

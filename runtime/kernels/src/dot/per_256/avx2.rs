@@ -2,8 +2,9 @@
 //! fit (2 · 2 · 63 · 127 = 32 004 for six bits, 8 · 2 · 15 · 127 = 30 480 for four), and the multiplication by a group's
 //! scale is the one that widens them.
 
+use super::scalar;
 use crate::activations::Per256;
-use crate::isa::avx2::{broadcast_4, load_floats, prefetch, store_floats};
+use crate::isa::avx2::{broadcast_4, load_floats, prefetch, store_floats, transpose};
 use crate::unpack::{Panel, Results, at};
 use blocks::Block;
 use core::arch::x86_64::*;
@@ -11,7 +12,7 @@ use core::arch::x86_64::*;
 /// A block of 256 weights `d · scale · (q − offset) − dmin · min` of eight rows.
 #[derive(Clone, Copy)]
 pub(crate) struct Unpacked {
-    /// Columns `4j … 4j + 3` of each row in its lane, unsigned.
+    /// Columns `4j … 4j + 3` of each row in its lane: unsigned for up to six bits, signed for eight.
     pub(crate) q: [__m256i; 64],
     /// Scales of groups `2j` and `2j + 1` of sixteen of each row in its lane, 16 bits each.
     pub(crate) scales: [__m256i; 8],
@@ -76,8 +77,14 @@ fn add_block<const BITS: u32, const GROUP: usize, const OFFSET: i32, const T: us
     group: usize,
     results: &mut Results,
 ) {
-    // Steps of a group whose sums fit 16 bits: two products each of at most 2ᴮᴵᵀˢ · 127.
-    let steps = const { if 128 >> BITS < GROUP / 4 { 128 >> BITS } else { GROUP / 4 } };
+    // Steps of a group whose sums fit 16 bits: two products each of at most 2ᴮᴵᵀˢ · 127, of 127 · 127 for signed bytes.
+    let steps = const {
+        match 128 >> BITS {
+            0 => 1,
+            steps if steps < GROUP / 4 => steps,
+            _ => GROUP / 4,
+        }
+    };
     let runs: [usize; T] = std::array::from_fn(|t| first_run + t * x.n_runs);
     let a: [&[[i8; 4]]; T] = std::array::from_fn(|t| x.q[runs[t]].as_chunks::<4>().0);
     // Repeats the even or the odd of a lane's two numbers of 16 bits.
@@ -95,7 +102,12 @@ fn add_block<const BITS: u32, const GROUP: usize, const OFFSET: i32, const T: us
                 let mut pairs = [_mm256_setzero_si256(); T];
                 for (j, q) in w.q.iter().enumerate().skip(first).take(steps) {
                     for t in 0..T {
-                        let products = _mm256_maddubs_epi16(*q, broadcast_4(&a[t][j]));
+                        let a = broadcast_4(&a[t][j]);
+                        let products = if BITS == 8 {
+                            _mm256_maddubs_epi16(_mm256_abs_epi8(*q), _mm256_sign_epi8(a, *q))
+                        } else {
+                            _mm256_maddubs_epi16(*q, a)
+                        };
                         pairs[t] = _mm256_add_epi16(pairs[t], products);
                     }
                 }
@@ -135,4 +147,43 @@ fn with_sums(x: &[__m256i; 8], sums_of_a: &[i16; 16]) -> __m256i {
         sum = _mm256_add_epi32(sum, _mm256_madd_epi16(*x, _mm256_set1_epi32((low | high << 16) as i32)));
     }
     sum
+}
+
+/// Eight rows that plain code has unpacked: for types whose bits it takes apart fast enough when it is compiled with
+/// this level's features.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn turn<const OFFSET: i32>(rows: &[scalar::Unpacked; 8], out: &mut Unpacked) {
+    let rows = rows.each_ref();
+    let q = rows.map(|row| bytemuck::cast_ref::<[i8; 256], [[u8; 16]; 16]>(&row.q));
+    for (at, out) in out.q.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        let offset = _mm256_set1_epi8(OFFSET as i8);
+        *out = transpose(q.map(|q| &q[at])).map(|q| _mm256_add_epi8(q, offset));
+    }
+    out.scales = pairs(rows.map(|row| &row.scales));
+    out.d = load_floats(&rows.map(|row| row.d));
+    let none = ([0; 16], 0.0);
+    let minimums = rows.map(|row| row.minimums.as_ref().unwrap_or(&none));
+    out.minimums = rows[0].minimums.is_some().then(|| Minimums {
+        min: pairs(minimums.map(|(min, _)| min)),
+        dmin: load_floats(&minimums.map(|&(_, dmin)| dmin)),
+    });
+}
+
+/// Scales or minimums of each row as [`Unpacked`] has them.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn pairs(rows: [&[i8; 16]; 8]) -> [__m256i; 8] {
+    let mut out = [_mm256_setzero_si256(); 8];
+    // Four numbers of a row in its lane become two pairs of 16 bits.
+    let fours = transpose(rows.map(bytemuck::cast_ref));
+    for (four, pairs) in fours.into_iter().zip(out.as_chunks_mut::<2>().0) {
+        let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(four));
+        let odd = _mm256_srai_epi16::<8>(four);
+        // even holds numbers 0 and 2 of the four, odd 1 and 3.
+        let mask = _mm256_set1_epi32(0xffff);
+        pairs[0] = _mm256_or_si256(_mm256_and_si256(even, mask), _mm256_slli_epi32::<16>(odd));
+        pairs[1] = _mm256_or_si256(_mm256_srli_epi32::<16>(even), _mm256_andnot_si256(mask, odd));
+    }
+    out
 }

@@ -1,8 +1,9 @@
 //! Four rows at a time, a row a lane; four columns of each are a step. Products are summed in 16 bits as long as they
 //! fit (4 · 32 · 127 = 16 256 for a group of six bits), widened, and multiplied by the group's scale.
 
+use super::scalar;
 use crate::activations::Per256;
-use crate::isa::neon::{broadcast_4, load_floats, prefetch, store_floats};
+use crate::isa::neon::{broadcast_4, load_floats, prefetch, signed, store_floats, transpose};
 use crate::unpack::{Panel, Results, at};
 use blocks::Block;
 use core::arch::aarch64::*;
@@ -109,4 +110,43 @@ fn add_block<const STEPS: usize, const T: usize>(
         let results = &mut results.as_chunks_mut().0[group];
         store_floats(results, vfmaq_f32(load_floats(results), product, vdupq_n_f32(x.d[runs[t]])));
     }
+}
+
+/// Four rows that plain code has unpacked: for types whose bits it takes apart fast enough when it is compiled with
+/// this level's features.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn turn(rows: &[scalar::Unpacked; 4], out: &mut Unpacked) {
+    let rows = rows.each_ref();
+    let q = rows.map(|row| bytemuck::cast_ref::<[i8; 256], [[u8; 16]; 16]>(&row.q));
+    for (at, out) in out.q.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        *out = signed(transpose(q.map(|q| &q[at])), 0);
+    }
+    out.scales = each(rows.map(|row| &row.scales));
+    out.d = load_floats(&rows.map(|row| row.d));
+    let none = ([0; 16], 0.0);
+    let minimums = rows.map(|row| row.minimums.as_ref().unwrap_or(&none));
+    out.minimums = rows[0].minimums.is_some().then(|| Minimums {
+        min: each(minimums.map(|(min, _)| min)),
+        dmin: load_floats(&minimums.map(|&(_, dmin)| dmin)),
+    });
+}
+
+/// Scales or minimums of each row as [`Unpacked`] has them.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn each(rows: [&[i8; 16]; 4]) -> [int32x4_t; 16] {
+    let mut out = [vdupq_n_s32(0); 16];
+    // Four numbers of a row in its lane: each in turn is moved to the top and down again with its sign.
+    let fours = transpose(rows.map(bytemuck::cast_ref));
+    for (four, out) in fours.into_iter().zip(out.as_chunks_mut::<4>().0) {
+        let four = vreinterpretq_s32_u8(four);
+        *out = [
+            vshrq_n_s32::<24>(vshlq_n_s32::<24>(four)),
+            vshrq_n_s32::<24>(vshlq_n_s32::<16>(four)),
+            vshrq_n_s32::<24>(vshlq_n_s32::<8>(four)),
+            vshrq_n_s32::<24>(four),
+        ];
+    }
+    out
 }

@@ -2,7 +2,7 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx2::{Unpacked, multiply as dot};
+use crate::dot::per_256::avx2::{Unpacked, multiply as dot, pairs};
 use crate::isa::avx2::{halves, nibbles, transpose};
 use blocks::Q6K;
 use core::arch::x86_64::*;
@@ -32,15 +32,6 @@ fn unpack(blocks: [&Q6K; 8], out: &mut Unpacked) {
             }
         }
     }
-    // Four scales of a row in its lane become two pairs of 16 bits.
-    let scales = transpose(blocks.map(|block| bytemuck::cast_ref(&block.scales)));
-    for (scales, pairs) in scales.into_iter().zip(out.scales.as_chunks_mut::<2>().0) {
-        let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(scales));
-        let odd = _mm256_srai_epi16::<8>(scales);
-        // even holds scales 0 and 2 of the four, odd 1 and 3.
-        let mask = _mm256_set1_epi32(0xffff);
-        pairs[0] = _mm256_or_si256(_mm256_and_si256(even, mask), _mm256_slli_epi32::<16>(odd));
-        pairs[1] = _mm256_or_si256(_mm256_srli_epi32::<16>(even), _mm256_andnot_si256(mask, odd));
-    }
+    out.scales = pairs(blocks.map(|block| &block.scales));
     out.d = halves(blocks.map(|block| block.d));
 }

@@ -2,7 +2,7 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::neon::{Unpacked, multiply as dot};
+use crate::dot::per_256::neon::{Unpacked, each, multiply as dot};
 use crate::isa::neon::{halves, nibbles, signed, transpose};
 use blocks::Q6K;
 use core::arch::aarch64::*;
@@ -36,16 +36,6 @@ fn unpack(blocks: [&Q6K; 4], out: &mut Unpacked) {
             }
         }
     }
-    // Four scales of a row in its lane: each in turn is moved to the top and down again with its sign.
-    let scales = transpose(blocks.map(|block| bytemuck::cast_ref(&block.scales)));
-    for (scales, out) in scales.into_iter().zip(out.scales.as_chunks_mut::<4>().0) {
-        let scales = vreinterpretq_s32_u8(scales);
-        *out = [
-            vshrq_n_s32::<24>(vshlq_n_s32::<24>(scales)),
-            vshrq_n_s32::<24>(vshlq_n_s32::<16>(scales)),
-            vshrq_n_s32::<24>(vshlq_n_s32::<8>(scales)),
-            vshrq_n_s32::<24>(scales),
-        ];
-    }
+    out.scales = each(blocks.map(|block| &block.scales));
     out.d = halves(blocks.map(|block| block.d));
 }

@@ -1,0 +1,19 @@
+//! See the parent.
+
+use super::{Panel, Results};
+use crate::activations::Per32;
+use crate::dot::per_32::avx2::{Unpacked, multiply as dot};
+use crate::isa::avx2::{halves, levels, nibbles, transpose};
+use blocks::{IQ4_LEVELS, Iq4Nl};
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn multiply(panel: Panel<'_, Iq4Nl>, x: Per32<'_>, results: &mut Results) {
+    dot::<8, 0, _>(panel, x, results, |blocks| unpack(blocks));
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn unpack(blocks: [&Iq4Nl; 8]) -> Unpacked {
+    let q = levels(nibbles(transpose(blocks.map(|block| &block.q))), &IQ4_LEVELS);
+    Unpacked { q, d: halves(blocks.map(|block| block.d)), m: None }
+}

@@ -1,0 +1,12 @@
+//! See the parent.
+
+use super::scalar::unpack;
+use super::{Panel, Results};
+use crate::activations::Per256;
+use crate::dot::per_256::avx2::{multiply as dot, turn};
+use blocks::Q3K;
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn multiply(panel: Panel<'_, Q3K>, x: Per256<'_>, results: &mut Results) {
+    dot::<3, 16, 4, _>(panel, x, results, |blocks, out| turn::<4>(&blocks.map(unpack), out));
+}

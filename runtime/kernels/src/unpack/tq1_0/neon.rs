@@ -1,0 +1,12 @@
+//! See the parent.
+
+use super::scalar::unpack;
+use super::{Panel, Results};
+use crate::activations::Per256;
+use crate::dot::per_256::neon::{multiply as dot, turn};
+use blocks::Tq1_0;
+
+#[target_feature(enable = "neon")]
+pub(super) fn multiply(panel: Panel<'_, Tq1_0>, x: Per256<'_>, results: &mut Results) {
+    dot::<8, _>(panel, x, results, |blocks, out| turn(&blocks.map(unpack), out));
+}
