@@ -33,7 +33,7 @@ fn digits(bytes: &[u8], out: &mut [i8]) {
     let mut power = 1_u8;
     for out in out.chunks_exact_mut(bytes.len()) {
         for (out, byte) in out.iter_mut().zip(bytes) {
-            *out = (u16::from(byte.wrapping_mul(power)) * 3 >> 8) as i8 - 1;
+            *out = ((u16::from(byte.wrapping_mul(power)) * 3) >> 8) as i8 - 1;
         }
         power = power.wrapping_mul(3);
     }
