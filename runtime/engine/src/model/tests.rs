@@ -103,7 +103,7 @@ fn what_cannot_run_is_refused_in_words() {
             "`blk.0.attn_q.weight` has the shape [64]",
         ),
         (|_, t| tensor(t, "output.weight").shape = vec![64, 299], "`output.weight` has the shape [64, 299]"),
-        (|_, t| tensor(t, "blk.1.ffn_up.weight").ty = TensorType::Iq1S, "the type IQ1_S, which this build"),
+        (|_, t| tensor(t, "blk.1.ffn_up.weight").ty = TensorType::Nvfp4, "the type NVFP4, which this build"),
         (|_, t| tensor(t, "blk.1.ffn_up.weight").ty = TensorType::I32, "it knows F32, F16, Q4_0"),
         (|_, t| tensor(t, "blk.1.ffn_norm.weight").ty = TensorType::F16, "a vector must be F32"),
         (|_, t| t.push(added("rope_freqs.weight", 7)), "`rope_freqs.weight` has the shape [7]"),
