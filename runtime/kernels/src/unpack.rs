@@ -45,6 +45,27 @@ pub(crate) trait Weights: Block {
     );
 }
 
+/// Gives a block its kernels: its type, the packing of activations that they take, their name in the sibling modules
+/// and how they take the packing; `and avx512` where that level has a sibling, as [`dispatch!`](crate::isa::dispatch).
+macro_rules! weights {
+    ($block:ty, $packing:ident, $multiply:ident($take:ident) $($level:tt)*) => {
+        impl $crate::unpack::Weights for $block {
+            const PACKING: $crate::activations::Packing = $crate::activations::Packing::$packing;
+
+            fn multiply(
+                isa: $crate::Isa,
+                panel: Panel<'_, Self>,
+                x: &$crate::activations::Activations,
+                tokens: ::std::ops::Range<usize>,
+                results: &mut Results,
+            ) {
+                $crate::isa::dispatch!(isa, $multiply(panel, x.$take(tokens), results) $($level)*);
+            }
+        }
+    };
+}
+use weights;
+
 /// Block `b` of each row.
 #[inline(always)]
 pub(crate) fn at<'a, B, const N: usize>(rows: &[&'a [B]; N], b: usize) -> [&'a B; N] {

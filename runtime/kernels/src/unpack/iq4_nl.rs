@@ -6,22 +6,7 @@ mod avx2;
 mod neon;
 mod scalar;
 
-use super::{Panel, Results, Weights};
-use crate::activations::{Activations, Packing};
-use crate::isa::{Isa, dispatch};
+use super::{Panel, Results, weights};
 use blocks::Iq4Nl;
-use std::ops::Range;
 
-impl Weights for Iq4Nl {
-    const PACKING: Packing = Packing::Int8Per32;
-
-    fn multiply(
-        isa: Isa,
-        panel: Panel<'_, Self>,
-        x: &Activations,
-        tokens: Range<usize>,
-        results: &mut Results,
-    ) {
-        dispatch!(isa, multiply(panel, x.per_32(tokens), results));
-    }
-}
+weights!(Iq4Nl, Int8Per32, multiply(per_32));

@@ -7,22 +7,7 @@ mod avx2;
 mod neon;
 mod scalar;
 
-use super::{Panel, Results, Weights};
-use crate::activations::{Activations, Packing};
-use crate::isa::{Isa, dispatch};
+use super::{Panel, Results, weights};
 use blocks::Iq4Xs;
-use std::ops::Range;
 
-impl Weights for Iq4Xs {
-    const PACKING: Packing = Packing::Int8Per256;
-
-    fn multiply(
-        isa: Isa,
-        panel: Panel<'_, Self>,
-        x: &Activations,
-        tokens: Range<usize>,
-        results: &mut Results,
-    ) {
-        dispatch!(isa, multiply(panel, x.per_256(tokens), results));
-    }
-}
+weights!(Iq4Xs, Int8Per256, multiply(per_256));

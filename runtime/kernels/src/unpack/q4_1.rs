@@ -8,22 +8,7 @@ mod avx512;
 mod neon;
 mod scalar;
 
-use super::{Panel, Results, Weights};
-use crate::activations::{Activations, Packing};
-use crate::isa::{Isa, dispatch};
+use super::{Panel, Results, weights};
 use blocks::Q4_1;
-use std::ops::Range;
 
-impl Weights for Q4_1 {
-    const PACKING: Packing = Packing::Int8Per32;
-
-    fn multiply(
-        isa: Isa,
-        panel: Panel<'_, Self>,
-        x: &Activations,
-        tokens: Range<usize>,
-        results: &mut Results,
-    ) {
-        dispatch!(isa, multiply(panel, x.per_32(tokens), results) and avx512);
-    }
-}
+weights!(Q4_1, Int8Per32, multiply(per_32) and avx512);

@@ -6,22 +6,7 @@ pub(super) mod avx2;
 pub(super) mod neon;
 mod scalar;
 
-use super::{Panel, Results, Weights};
-use crate::activations::{Activations, Packing};
-use crate::isa::{Isa, dispatch};
+use super::{Panel, Results, weights};
 use blocks::Q4K;
-use std::ops::Range;
 
-impl Weights for Q4K {
-    const PACKING: Packing = Packing::Int8Per256;
-
-    fn multiply(
-        isa: Isa,
-        panel: Panel<'_, Self>,
-        x: &Activations,
-        tokens: Range<usize>,
-        results: &mut Results,
-    ) {
-        dispatch!(isa, multiply(panel, x.per_256(tokens), results));
-    }
-}
+weights!(Q4K, Int8Per256, multiply(per_256));

@@ -8,22 +8,7 @@ mod avx512;
 mod neon;
 mod scalar;
 
-use super::{Panel, Results, Weights};
-use crate::activations::{Activations, Packing};
-use crate::isa::{Isa, dispatch};
+use super::{Panel, Results, weights};
 use blocks::Q6K;
-use std::ops::Range;
 
-impl Weights for Q6K {
-    const PACKING: Packing = Packing::Int8Per256;
-
-    fn multiply(
-        isa: Isa,
-        panel: Panel<'_, Self>,
-        x: &Activations,
-        tokens: Range<usize>,
-        results: &mut Results,
-    ) {
-        dispatch!(isa, multiply(panel, x.per_256(tokens), results) and avx512);
-    }
-}
+weights!(Q6K, Int8Per256, multiply(per_256) and avx512);

@@ -8,22 +8,7 @@ mod avx512;
 mod neon;
 mod scalar;
 
-use super::{Panel, Results, Weights};
-use crate::activations::{Activations, Packing};
-use crate::isa::{Isa, dispatch};
+use super::{Panel, Results, weights};
 use blocks::Q8_0;
-use std::ops::Range;
 
-impl Weights for Q8_0 {
-    const PACKING: Packing = Packing::Int8Per32;
-
-    fn multiply(
-        isa: Isa,
-        panel: Panel<'_, Self>,
-        x: &Activations,
-        tokens: Range<usize>,
-        results: &mut Results,
-    ) {
-        dispatch!(isa, multiply(panel, x.per_32(tokens), results) and avx512);
-    }
-}
+weights!(Q8_0, Int8Per32, multiply(per_32) and avx512);
