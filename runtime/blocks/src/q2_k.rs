@@ -28,18 +28,24 @@ pub struct Q2K {
 
 const _: () = assert!(size_of::<Q2K>() == 84);
 
+/// The 256 two-bit integers, 0…3, of [`Q2K`] and of [`Tq2_0`](crate::Tq2_0), in the order of the weights.
+#[inline(always)]
+pub(crate) fn two_bits(q: &[u8; 64]) -> [i8; 256] {
+    let mut out = [0; 256];
+    for (run, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        let bytes = &q.as_chunks::<32>().0[run / 4];
+        for (out, byte) in out.iter_mut().zip(bytes) {
+            *out = (byte >> (2 * (run % 4)) & 3) as i8;
+        }
+    }
+    out
+}
+
 impl Q2K {
     /// The integers of the weights, in order.
     #[inline(always)]
     pub fn integers(&self) -> [i8; 256] {
-        let mut out = [0; 256];
-        for (run, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-            let bytes = &self.q.as_chunks::<32>().0[run / 4];
-            for (out, byte) in out.iter_mut().zip(bytes) {
-                *out = (byte >> (2 * (run % 4)) & 3) as i8;
-            }
-        }
-        out
+        two_bits(&self.q)
     }
 }
 

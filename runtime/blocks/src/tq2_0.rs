@@ -7,6 +7,7 @@
 //!
 //! `w = d · (q − 1)`.
 
+use crate::q2_k::two_bits;
 use crate::{Block, F16, TensorType};
 use bytemuck::{Pod, Zeroable};
 
@@ -26,14 +27,7 @@ impl Tq2_0 {
     /// The integers of the weights, −1…1 (2 for bits that no encoder makes), in order.
     #[inline(always)]
     pub fn integers(&self) -> [i8; 256] {
-        let mut out = [0; 256];
-        for (run, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-            let bytes = &self.q.as_chunks::<32>().0[run / 4];
-            for (out, byte) in out.iter_mut().zip(bytes) {
-                *out = (byte >> (2 * (run % 4)) & 3) as i8 - 1;
-            }
-        }
-        out
+        two_bits(&self.q).map(|q| q - 1)
     }
 }
 
