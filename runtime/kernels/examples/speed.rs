@@ -1,4 +1,4 @@
-//! How fast the kernels are here: `cargo run --release -p llamita-kernels --example speed [ISA] [THREADS]`.
+//! How fast the kernels are here: `cargo run --release -p llamita-kernels --example speed [ISA] [THREADS] [TYPE]…`.
 //!
 //! Decode is one token with 256 MiB of weights, in GB/s of weights, beside the read bandwidth of the same minute; prefill is
 //! 128 tokens, in 10⁹ multiply-adds a second, beside the level's peak of the same minute (float weights may pass a slow
@@ -15,12 +15,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let isa: Isa = arguments.next().map_or(Ok(Isa::detect()), |name| name.parse())?;
     let team = Team::new(arguments.next().map_or(Ok(2), |n| n.parse())?, isa)?;
+    let only: Vec<String> = arguments.collect();
+    let wanted = |ty: TensorType| only.is_empty() || only.contains(&ty.to_string());
     println!("{isa}, {} threads", team.n_threads());
     println!(
         "{:>6} {:>12} {:>12} {:>8} {:>14} {:>12} {:>8}",
         "type", "decode GB/s", "reads GB/s", "share", "prefill GMAC/s", "int8 GMAC/s", "share"
     );
-    for ty in TensorType::all().filter(|&ty| Packing::of(ty).is_some()) {
+    for ty in TensorType::all().filter(|&ty| Packing::of(ty).is_some() && wanted(ty)) {
         let row_bytes = ty.row_bytes(N_COLS as u64).expect("whole blocks") as usize;
         // Bits that are no halves of weird size: a NaN costs what a number costs, but a subnormal may not.
         let bytes = vec![0x2a; (256 << 20) / row_bytes * row_bytes];

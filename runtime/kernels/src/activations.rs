@@ -1,5 +1,7 @@
 //! Activations, packed as the weights' type wants them. Packed once for all matrices that they meet.
 //!
+//! In int8 they lie as a kernel walks: 256 columns of one token after another, and with them their scales and sums.
+//!
 //! A quantized row is int8, −127…127 and never −128 (sixteen-bit sums of the kernels depend on it), with
 //! `d = amax / 127` and `q = round_ties_even(x · (127 / amax))`. A run of zeros, or of numbers so small that the
 //! division would overflow, has d = 0; a run with an infinity or a NaN has q = 0 and d = NaN, so that the result shows it.
@@ -8,7 +10,6 @@
 mod tests;
 
 use crate::Team;
-use crate::team::SharedSlice;
 use crate::unpack::Weights;
 use blocks::{TensorType, with_block};
 use std::ops::Range;
@@ -39,8 +40,8 @@ pub struct Activations {
     n_tokens: usize,
     n_cols: usize,
     floats: Store<Vec<f32>>,
-    per_32: Store<Int8<Sum, 32>>,
-    per_256: Store<Int8<[i16; 16], 256>>,
+    per_32: Store<Vec<Run32>>,
+    per_256: Store<Vec<Run256>>,
 }
 
 /// A packing's room, and whether it holds the rows of the last call of `pack`.
@@ -65,83 +66,146 @@ impl<T> Store<T> {
     }
 }
 
-/// Rows of int8 in runs of `RUN`, each with a scale and the sums that its packing keeps.
-#[derive(Debug)]
-struct Int8<S, const RUN: usize> {
-    q: Vec<[i8; RUN]>,
-    d: Vec<f32>,
-    sums: Vec<S>,
-}
+/// Columns of a run: as many as a kernel multiplies before it turns to the next token.
+const RUN: usize = 256;
 
-/// The sum of a run of 32.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sum {
-    /// Σq.
+/// A run for weights with a scale per 32: eight blocks. What a row has not is zeros.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Run32 {
+    pub(crate) q: [[i8; 32]; 8],
+    pub(crate) d: [f32; 8],
+    /// Σq of each block.
     #[cfg_attr(
         not(target_arch = "x86_64"),
         allow(dead_code, reason = "only unsigned weights have an offset to repay")
     )]
-    pub(crate) q: i32,
-    /// `f32(Σq) · d`: what the run adds for each unit of the weights' minimum.
-    pub(crate) s: f32,
+    pub(crate) sums: [i32; 8],
+    /// `f32(Σq) · d`: what a block adds for each unit of the weights' minimum.
+    pub(crate) s: [f32; 8],
 }
 
-impl<S: Clone + Default + Send, const RUN: usize> Int8<S, RUN> {
-    fn new(max_tokens: usize, max_cols: usize) -> Self {
-        let n_runs = max_tokens * max_cols.div_ceil(RUN);
-        Self { q: vec![[0; RUN]; n_runs], d: vec![0.0; n_runs], sums: vec![S::default(); n_runs] }
-    }
-
-    fn n_bytes(max_tokens: usize, max_cols: usize) -> usize {
-        max_tokens * max_cols.div_ceil(RUN) * (RUN + size_of::<f32>() + size_of::<S>())
-    }
-
-    /// Quantizes rows; as a row is whole runs, all runs are one sequence. `sums(q, d)` gives what is kept of a run.
-    fn pack(&mut self, team: &Team, x: &[f32], sums: impl Fn(&[i8; RUN], f32) -> S + Sync) {
-        let (x, isa) = (x.as_chunks::<RUN>().0, team.isa());
-        let (q_out, d_out) = (SharedSlice::new(&mut self.q), SharedSlice::new(&mut self.d));
-        let sums_out = SharedSlice::new(&mut self.sums);
-        team.for_each(x.len(), PACK_FLOATS / RUN, |runs| {
-            // SAFETY: for_each hands out every run once.
-            let (q, d, s) = unsafe {
-                (q_out.slice(runs.clone()), d_out.slice(runs.clone()), sums_out.slice(runs.clone()))
-            };
-            isa.run(
-                #[inline(always)]
-                || {
-                    for (((x, q), d), s) in x[runs].iter().zip(q).zip(d).zip(s) {
-                        *d = quantize(x, q);
-                        *s = sums(q, *d);
-                    }
-                },
-            );
-        });
-    }
-}
-
-/// Floats that a thread packs at a time: below that, waking another costs more than it brings.
-const PACK_FLOATS: usize = 16 * 1024;
-
-/// Consecutive tokens of [`Activations`], in the packing for weights with a scale per 32.
-/// Token `t`'s run `b` is at `t * n_runs + b`.
+/// A run for weights with a scale per 256.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Per32<'a> {
-    pub(crate) n_runs: usize,
-    pub(crate) q: &'a [[i8; 32]],
-    pub(crate) d: &'a [f32],
-    pub(crate) sums: &'a [Sum],
+#[repr(C, align(64))]
+pub(crate) struct Run256 {
+    pub(crate) q: [[i8; 16]; 16],
+    /// Σq of each 16, and of each 8.
+    pub(crate) sums: [i16; 16],
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        allow(dead_code, reason = "only unsigned weights have an offset to repay")
+    )]
+    pub(crate) sums_of_8: [i16; 32],
+    pub(crate) d: f32,
 }
 
-/// Likewise for weights with a scale per 256; `sums` are those of each 16.
+/// A packing in int8.
+trait Pack: Copy + Send {
+    const ZERO: Self;
+
+    /// Quantizes up to [`RUN`] columns, whole blocks of them.
+    fn pack(x: &[f32]) -> Self;
+}
+
+impl Pack for Run32 {
+    const ZERO: Self = Self { q: [[0; 32]; 8], d: [0.0; 8], sums: [0; 8], s: [0.0; 8] };
+
+    #[inline(always)]
+    fn pack(x: &[f32]) -> Self {
+        let mut run = Self::ZERO;
+        for (b, x) in x.as_chunks().0.iter().enumerate() {
+            run.d[b] = quantize(x, &mut run.q[b]);
+            run.sums[b] = run.q[b].iter().map(|&q| i32::from(q)).sum();
+            run.s[b] = run.sums[b] as f32 * run.d[b];
+        }
+        run
+    }
+}
+
+impl Pack for Run256 {
+    const ZERO: Self = Self { q: [[0; 16]; 16], sums: [0; 16], sums_of_8: [0; 32], d: 0.0 };
+
+    #[inline(always)]
+    fn pack(x: &[f32]) -> Self {
+        let mut run = Self::ZERO;
+        if let Some(x) = x.first_chunk::<RUN>() {
+            run.d = quantize(x, bytemuck::cast_mut::<[[i8; 16]; 16], [i8; RUN]>(&mut run.q));
+        }
+        for (sum, q) in run.sums_of_8.iter_mut().zip(run.q.as_flattened().as_chunks::<8>().0) {
+            *sum = q.iter().map(|&q| i16::from(q)).sum();
+        }
+        for (sum, [low, high]) in run.sums.iter_mut().zip(run.sums_of_8.as_chunks().0) {
+            *sum = low + high;
+        }
+        run
+    }
+}
+
+/// Packs rows of `n_cols` into runs: the first of each token, then the second of each.
+fn pack_runs<R: Pack>(room: &mut [R], team: &Team, x: &[f32], n_cols: usize) {
+    let (n_tokens, isa) = (x.len() / n_cols, team.isa());
+    let runs = &mut room[..n_tokens * n_cols.div_ceil(RUN)];
+    team.for_each_piece(runs, PACK_RUNS, |piece, runs| {
+        isa.run(
+            #[inline(always)]
+            || {
+                for (i, run) in runs.iter_mut().enumerate() {
+                    let (at, token) =
+                        ((piece * PACK_RUNS + i) / n_tokens, (piece * PACK_RUNS + i) % n_tokens);
+                    let row = &x[token * n_cols..][..n_cols];
+                    *run = R::pack(&row[at * RUN..n_cols.min((at + 1) * RUN)]);
+                }
+            },
+        );
+    });
+}
+
+/// Runs that a thread packs at a time: below that, waking another costs more than it brings.
+const PACK_RUNS: usize = 64;
+
+/// Consecutive tokens of [`Activations`], in a packing of int8.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Per256<'a> {
-    pub(crate) n_runs: usize,
-    pub(crate) q: &'a [[i8; 256]],
-    pub(crate) d: &'a [f32],
-    pub(crate) sums: &'a [[i16; 16]],
+pub(crate) struct Runs<'a, R> {
+    runs: &'a [R],
+    n_cols: usize,
+    /// All tokens that were packed, and those that these are.
+    stride: usize,
+    first: usize,
+    n_tokens: usize,
 }
 
-/// Likewise for float weights: token `t`'s floats are at `t * n_cols`.
+/// For weights with a scale per 32.
+pub(crate) type Per32<'a> = Runs<'a, Run32>;
+
+/// For weights with a scale per 256.
+pub(crate) type Per256<'a> = Runs<'a, Run256>;
+
+impl<'a, R> Runs<'a, R> {
+    fn new(runs: &'a [R], n_cols: usize, stride: usize, tokens: Range<usize>) -> Self {
+        Self { runs, n_cols, stride, first: tokens.start, n_tokens: tokens.len() }
+    }
+
+    /// Columns of a row.
+    #[inline(always)]
+    pub(crate) fn n_cols(&self) -> usize {
+        self.n_cols
+    }
+
+    /// How many runs a row has.
+    #[inline(always)]
+    pub(crate) fn n_runs(&self) -> usize {
+        self.n_cols.div_ceil(RUN)
+    }
+
+    /// Run `run` of each token.
+    #[inline(always)]
+    pub(crate) fn at(&self, run: usize) -> &'a [R] {
+        &self.runs[run * self.stride + self.first..][..self.n_tokens]
+    }
+}
+
+/// Consecutive tokens of [`Activations`] for float weights: token `t`'s floats are at `t * n_cols`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Floats<'a> {
     pub(crate) n_cols: usize,
@@ -153,8 +217,9 @@ impl Activations {
     pub fn new(max_tokens: usize, max_cols: usize, types: &[TensorType]) -> Self {
         let wants = |packing| types.iter().any(|&ty| Packing::of(ty) == Some(packing));
         let floats = wants(Packing::F32).then(|| vec![0.0; max_tokens * max_cols]);
-        let per_32 = wants(Packing::Int8Per32).then(|| Int8::new(max_tokens, max_cols));
-        let per_256 = wants(Packing::Int8Per256).then(|| Int8::new(max_tokens, max_cols));
+        let n_runs = max_tokens * max_cols.div_ceil(RUN);
+        let per_32 = wants(Packing::Int8Per32).then(|| vec![Run32::ZERO; n_runs]);
+        let per_256 = wants(Packing::Int8Per256).then(|| vec![Run256::ZERO; n_runs]);
         Self {
             max_tokens,
             max_cols,
@@ -171,9 +236,10 @@ impl Activations {
         let of = |packing, n_bytes| {
             if types.iter().any(|&ty| Packing::of(ty) == Some(packing)) { n_bytes } else { 0 }
         };
+        let n_runs = max_tokens * max_cols.div_ceil(RUN);
         of(Packing::F32, max_tokens * max_cols * size_of::<f32>())
-            + of(Packing::Int8Per32, Int8::<Sum, 32>::n_bytes(max_tokens, max_cols))
-            + of(Packing::Int8Per256, Int8::<[i16; 16], 256>::n_bytes(max_tokens, max_cols))
+            + of(Packing::Int8Per32, n_runs * size_of::<Run32>())
+            + of(Packing::Int8Per256, n_runs * size_of::<Run256>())
     }
 
     /// Packs `x`, rows of `n_cols` (one a token), for products with weights of `types`. Replaces what was there.
@@ -196,8 +262,8 @@ impl Activations {
             assert!(n_cols.is_multiple_of(ty.block_len()), "rows of {n_cols} for weights of type {ty}");
             match Packing::of(ty).unwrap_or_else(|| panic!("there are no kernels for {ty}")) {
                 Packing::F32 => self.floats.fill(|room| room[..x.len()].copy_from_slice(x)),
-                Packing::Int8Per32 => self.per_32.fill(|room| room.pack(team, x, sum_of_32)),
-                Packing::Int8Per256 => self.per_256.fill(|room| room.pack(team, x, sums_of_16)),
+                Packing::Int8Per32 => self.per_32.fill(|room| pack_runs(room, team, x, n_cols)),
+                Packing::Int8Per256 => self.per_256.fill(|room| pack_runs(room, team, x, n_cols)),
             }
         }
     }
@@ -213,15 +279,11 @@ impl Activations {
     }
 
     pub(crate) fn per_32(&self, tokens: Range<usize>) -> Per32<'_> {
-        let (store, n_runs) = (self.per_32.get(), self.n_cols / 32);
-        let runs = tokens.start * n_runs..tokens.end * n_runs;
-        Per32 { n_runs, q: &store.q[runs.clone()], d: &store.d[runs.clone()], sums: &store.sums[runs] }
+        Runs::new(self.per_32.get(), self.n_cols, self.n_tokens, tokens)
     }
 
     pub(crate) fn per_256(&self, tokens: Range<usize>) -> Per256<'_> {
-        let (store, n_runs) = (self.per_256.get(), self.n_cols / 256);
-        let runs = tokens.start * n_runs..tokens.end * n_runs;
-        Per256 { n_runs, q: &store.q[runs.clone()], d: &store.d[runs.clone()], sums: &store.sums[runs] }
+        Runs::new(self.per_256.get(), self.n_cols, self.n_tokens, tokens)
     }
 
     pub(crate) fn floats(&self, tokens: Range<usize>) -> Floats<'_> {
@@ -236,9 +298,9 @@ const MIN_AMAX: f32 = f32::MIN_POSITIVE * 1024.0;
 /// 1.5 · 2²³: adding it to a number below 2²² leaves the number, rounded to nearest even, in the lowest bits.
 const ROUND: f32 = 12_582_912.0;
 
-/// Writes a run's integers and returns its scale.
+/// Writes integers and returns their scale.
 #[inline(always)]
-fn quantize<const RUN: usize>(x: &[f32; RUN], q: &mut [i8; RUN]) -> f32 {
+fn quantize<const N: usize>(x: &[f32; N], q: &mut [i8; N]) -> f32 {
     // Bit patterns of magnitudes are ordered as the numbers are, and NaNs lie above all: one integer maximum sees both.
     let amax = f32::from_bits(x.iter().fold(0, |max, x| max.max(x.abs().to_bits())));
     if !amax.is_finite() {
@@ -254,19 +316,4 @@ fn quantize<const RUN: usize>(x: &[f32; RUN], q: &mut [i8; RUN]) -> f32 {
         *q = (x * inverse + ROUND).to_bits() as i8;
     }
     amax / 127.0
-}
-
-#[inline(always)]
-fn sum_of_32(q: &[i8; 32], d: f32) -> Sum {
-    let sum = q.iter().map(|&q| i32::from(q)).sum();
-    Sum { q: sum, s: sum as f32 * d }
-}
-
-#[inline(always)]
-fn sums_of_16(q: &[i8; 256], _d: f32) -> [i16; 16] {
-    let mut sums = [0; 16];
-    for (sum, q) in sums.iter_mut().zip(q.as_chunks::<16>().0) {
-        *sum = q.iter().map(|&q| i16::from(q)).sum();
-    }
-    sums
 }

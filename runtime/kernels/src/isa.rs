@@ -59,6 +59,23 @@ macro_rules! dispatch {
 }
 pub(crate) use dispatch;
 
+/// Asks for the line of memory at an address, which may lie anywhere, in the second cache.
+#[inline(always)]
+pub(crate) fn prefetch(address: *const u8) {
+    // SAFETY: a prefetch is a hint: it reads nothing that the program sees and never faults; x86-64 always has it.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T1 }>(address.cast());
+    }
+    // SAFETY: likewise.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        core::arch::asm!("prfm pldl2keep, [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = address;
+}
+
 /// The names of the levels of this architecture, the scalar first.
 const NAMES: &[&str] = &[
     "scalar",

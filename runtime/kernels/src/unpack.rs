@@ -19,8 +19,9 @@ mod tq1_0;
 mod tq2_0;
 
 use crate::activations::{Activations, Packing};
-use crate::isa::Isa;
+use crate::isa::{Isa, prefetch};
 use blocks::Block;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Rows that are multiplied at a time: as many as a tile holds.
@@ -66,12 +67,6 @@ macro_rules! weights {
 }
 use weights;
 
-/// Block `b` of each row.
-#[inline(always)]
-pub(crate) fn at<'a, B, const N: usize>(rows: &[&'a [B]; N], b: usize) -> [&'a B; N] {
-    std::array::from_fn(|row| &rows[row][b])
-}
-
 /// Up to [`PANEL_ROWS`] consecutive rows of a matrix.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panel<'a, B> {
@@ -93,6 +88,23 @@ impl<'a, B: Block> Panel<'a, B> {
         self.n_rows
     }
 
+    /// `N` rows from `first` on, as [`rows`](Self::rows), for kernels that take a block of each at a time.
+    #[inline(always)]
+    pub(crate) fn group<const N: usize>(&self, first: usize) -> Group<'a, B, N> {
+        Group { rows: self.rows(first).map(<[B]>::as_ptr), n_blocks: self.n_blocks, blocks: PhantomData }
+    }
+
+    /// The `n` rows from `first` on, which may be those of the next panel, as what is fetched while others are used.
+    #[inline(always)]
+    pub(crate) fn ahead(&self, first: usize, n: usize) -> Ahead {
+        Ahead {
+            address: self.address(first),
+            part: n * self.n_blocks * size_of::<B>() / PARTS,
+            used: 0,
+            fetched: 0,
+        }
+    }
+
     /// Where a row begins, or would begin, for a prefetch.
     pub(crate) fn address(&self, row: usize) -> *const u8 {
         self.blocks.as_ptr().wrapping_add(row * self.n_blocks).cast()
@@ -100,7 +112,7 @@ impl<'a, B: Block> Panel<'a, B> {
 
     /// `N` rows from `first` on. Past the last row stands the last row again: a kernel needs no narrower sibling for
     /// the end of a matrix, and what it computes there is dropped.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn rows<const N: usize>(&self, first: usize) -> [&'a [B]; N] {
         std::array::from_fn(|i| {
             let row = (first + i).min(self.n_rows - 1);
@@ -108,3 +120,54 @@ impl<'a, B: Block> Panel<'a, B> {
         })
     }
 }
+
+/// Rows that are multiplied together, each in its lane.
+pub(crate) struct Group<'a, B, const N: usize> {
+    /// Where each begins.
+    rows: [*const B; N],
+    n_blocks: usize,
+    blocks: PhantomData<&'a [B]>,
+}
+
+impl<'a, B, const N: usize> Group<'a, B, N> {
+    /// Block `b` of each row.
+    #[inline(always)]
+    pub(crate) fn blocks(&self, b: usize) -> [&'a B; N] {
+        assert!(b < self.n_blocks, "a row has {} blocks", self.n_blocks);
+        // SAFETY: each of the pointers is that of a slice of n_blocks, which lives as long as the panel's matrix. One
+        // check for all rows: N of them are a quarter of what a block's products take.
+        self.rows.map(|row| unsafe { &*row.add(b) })
+    }
+}
+
+/// Places of memory that are fetched at a time. Rows are consecutive, but a prefetcher in hardware follows a stream only
+/// within its page and not far: of the bandwidth of two cores, one stream of prefetches reached 0.71, two 0.84, four and
+/// eight 0.92, sixteen 0.75 (Q4_0, AVX-512; none at all 0.52).
+const PARTS: usize = 4;
+
+/// Rows that come next, fetched into the second cache as fast as those of now are used.
+pub(crate) struct Ahead {
+    address: *const u8,
+    /// Bytes from one of the [`PARTS`] to the next.
+    part: usize,
+    /// Bytes of a part that should be there by now, and those that are.
+    used: usize,
+    fetched: usize,
+}
+
+impl Ahead {
+    /// Fetches as much as was used since the last call.
+    #[inline(always)]
+    pub(crate) fn used(&mut self, n_bytes: usize) {
+        self.used += n_bytes.div_ceil(PARTS);
+        while self.fetched < self.used {
+            for part in 0..PARTS {
+                prefetch(self.address.wrapping_add(part * self.part + self.fetched));
+            }
+            self.fetched += LINE;
+        }
+    }
+}
+
+/// Bytes that memory gives at a time, nearly everywhere.
+const LINE: usize = 64;

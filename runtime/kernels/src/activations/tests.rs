@@ -19,6 +19,7 @@ fn integers_are_the_nearest_and_their_sums_exact() {
     for isa in Isa::available() {
         let activations = packed(isa, &x);
         let (per_32, per_256) = (activations.per_32(0..1), activations.per_256(0..1));
+        assert_eq!((per_32.n_runs(), per_256.n_runs()), (4, 4));
         let check = |x: &[f32], q: &[i8], d: f32| {
             for (&x, &q) in x.iter().zip(q) {
                 assert!(q >= -127);
@@ -29,15 +30,19 @@ fn integers_are_the_nearest_and_their_sums_exact() {
                 );
             }
         };
-        for (run, x) in x.chunks(32).enumerate() {
-            let (q, d, sum) = (&per_32.q[run], per_32.d[run], per_32.sums[run]);
-            check(x, q, d);
-            assert_eq!(sum.q, q.iter().map(|&q| i32::from(q)).sum::<i32>());
-            assert_eq!(sum.s, sum.q as f32 * d);
-        }
         for (run, x) in x.chunks(256).enumerate() {
-            check(x, &per_256.q[run], per_256.d[run]);
-            for (sum, q) in per_256.sums[run].iter().zip(per_256.q[run].chunks(16)) {
+            let ([run_32], [run_256]) = (per_32.at(run), per_256.at(run)) else { panic!("one token") };
+            for (b, x) in x.chunks(32).enumerate() {
+                let (q, d, sum) = (&run_32.q[b], run_32.d[b], run_32.sums[b]);
+                check(x, q, d);
+                assert_eq!(sum, q.iter().map(|&q| i32::from(q)).sum::<i32>());
+                assert_eq!(run_32.s[b], sum as f32 * d);
+            }
+            check(x, run_256.q.as_flattened(), run_256.d);
+            for (sum, q) in run_256.sums.iter().zip(run_256.q) {
+                assert_eq!(*sum, q.iter().map(|&q| i16::from(q)).sum::<i16>());
+            }
+            for (sum, q) in run_256.sums_of_8.iter().zip(run_256.q.as_flattened().chunks(8)) {
                 assert_eq!(*sum, q.iter().map(|&q| i16::from(q)).sum::<i16>());
             }
         }
@@ -50,10 +55,11 @@ fn every_level_packs_the_same_bits() {
     let scalar = packed(Isa::Scalar, &x);
     for isa in Isa::available() {
         let other = packed(isa, &x);
-        assert_eq!(scalar.per_32(0..1).q, other.per_32(0..1).q, "{isa}");
-        assert_eq!(scalar.per_32(0..1).d, other.per_32(0..1).d, "{isa}");
-        assert_eq!(scalar.per_256(0..1).q, other.per_256(0..1).q, "{isa}");
-        assert_eq!(scalar.per_256(0..1).d, other.per_256(0..1).d, "{isa}");
+        for run in 0..16 {
+            let [a, b] = [&scalar, &other].map(|x| (x.per_32(0..1).at(run)[0], x.per_256(0..1).at(run)[0]));
+            assert_eq!((a.0.q, a.0.d), (b.0.q, b.0.d), "{isa}");
+            assert_eq!((a.1.q, a.1.d), (b.1.q, b.1.d), "{isa}");
+        }
     }
 }
 
@@ -64,9 +70,27 @@ fn what_is_no_number_shows() {
             let mut x = vec![1.0; 256];
             x[40] = bad;
             let activations = packed(isa, &x);
-            assert_eq!(activations.per_32(0..1).q[1], [0; 32]);
-            assert!(activations.per_32(0..1).d[1].is_nan() && activations.per_256(0..1).d[0].is_nan());
-            assert_eq!(activations.per_32(0..1).d[0], 1.0 / 127.0);
+            let (per_32, per_256) = (activations.per_32(0..1).at(0)[0], activations.per_256(0..1).at(0)[0]);
+            assert_eq!(per_32.q[1], [0; 32]);
+            assert!(per_32.d[1].is_nan() && per_256.d.is_nan());
+            assert_eq!(per_32.d[0], 1.0 / 127.0);
+        }
+    }
+}
+
+#[test]
+fn each_token_has_its_row_and_what_a_row_has_not_is_zero() {
+    let (n_tokens, n_cols) = (70, 288);
+    let x: Vec<f32> = (0..n_tokens * n_cols).map(|i| (i / n_cols) as f32 + 1.0).collect();
+    for isa in Isa::available() {
+        let mut activations = Activations::new(n_tokens, n_cols, &[TensorType::Q4_0]);
+        activations.pack(&Team::new(2, isa).unwrap(), &x, n_cols, &[TensorType::Q4_0]);
+        let some = activations.per_32(3..68);
+        assert_eq!((some.n_cols(), some.n_runs(), some.at(1).len()), (288, 2, 65));
+        for (token, run) in some.at(1).iter().enumerate() {
+            let d = (token + 4) as f32 / 127.0;
+            assert_eq!(run.d, [d, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], "{isa}");
+            assert_eq!((run.q[0], run.q[1], run.sums[1]), ([127; 32], [0; 32], 0), "{isa}");
         }
     }
 }
@@ -74,7 +98,7 @@ fn what_is_no_number_shows() {
 #[test]
 fn the_plan_knows_the_bytes() {
     let types = [TensorType::Q8_0, TensorType::Q6K];
-    // int8, and a scale (and for 32 a sum and its product) a run.
-    assert_eq!(Activations::n_bytes(10, 512, &types), 10 * (512 + 16 * 12) + 10 * (512 + 2 * (4 + 32)));
+    // A run in whole lines: int8, and a scale (and for 32 a sum and its product) each 32, or one and 48 sums.
+    assert_eq!(Activations::n_bytes(10, 512, &types), 10 * 2 * (384 + 384));
     assert_eq!(Activations::n_bytes(10, 512, &[TensorType::F16, TensorType::Bf16]), 10 * 512 * 4);
 }

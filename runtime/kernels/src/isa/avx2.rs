@@ -52,13 +52,6 @@ pub(crate) fn store_floats(floats: &mut [f32; 8], x: __m256) {
     unsafe { _mm256_storeu_ps(floats.as_mut_ptr(), x) }
 }
 
-/// Asks for the line of memory at an address, which may lie anywhere.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn prefetch(address: *const u8) {
-    _mm_prefetch::<_MM_HINT_T0>(address.cast());
-}
-
 /// Four bytes, repeated.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -64,13 +64,20 @@ pub(crate) fn store_floats(floats: &mut [f32; 16], x: __m512) {
     unsafe { _mm512_storeu_ps(floats.as_mut_ptr(), x) }
 }
 
-/// Asks for lines of memory in the second cache: `n_bytes` from an address on, which may lie anywhere.
+/// Thirty-two bytes, to memory.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(crate) fn prefetch(address: *const u8, n_bytes: usize) {
-    for line in (0..n_bytes).step_by(64) {
-        _mm_prefetch::<_MM_HINT_T1>(address.wrapping_add(line).cast());
-    }
+pub(crate) fn store_32(bytes: &mut [u8; 32], x: __m256i) {
+    // SAFETY: thirty-two bytes can be written to the array, at any alignment.
+    unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), x) }
+}
+
+/// Sixteen integers, to memory.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn store_ints(ints: &mut [i32; 16], x: __m512i) {
+    // SAFETY: sixteen integers can be written to the array, at any alignment.
+    unsafe { _mm512_storeu_si512(ints.as_mut_ptr().cast(), x) }
 }
 
 /// Four bytes, repeated.

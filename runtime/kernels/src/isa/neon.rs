@@ -3,7 +3,6 @@
 
 use blocks::F16;
 use core::arch::aarch64::*;
-use core::arch::asm;
 
 /// The proof that this processor has NEON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +37,6 @@ pub(crate) fn load_floats(floats: &[f32; 4]) -> float32x4_t {
 pub(crate) fn store_floats(floats: &mut [f32; 4], x: float32x4_t) {
     // SAFETY: four floats can be written to the array, at any alignment.
     unsafe { vst1q_f32(floats.as_mut_ptr(), x) }
-}
-
-/// Asks for the line of memory at an address, which may lie anywhere.
-#[inline]
-#[target_feature(enable = "neon")]
-pub(crate) fn prefetch(address: *const u8) {
-    // SAFETY: a prefetch is a hint: it reads nothing that the program sees and never faults.
-    unsafe { asm!("prfm pldl1keep, [{}]", in(reg) address, options(nostack, preserves_flags, readonly)) }
 }
 
 /// Four bytes, repeated.

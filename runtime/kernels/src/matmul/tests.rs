@@ -160,11 +160,19 @@ fn the_scalar_is_near_the_exact_product() {
             Packing::F32 => x.iter().map(|&x| f64::from(x)).collect(),
             Packing::Int8Per32 => {
                 let runs = activations.per_32(0..n_tokens);
-                runs.q.iter().zip(runs.d).flat_map(|(q, &d)| q.map(|q| f64::from(q) * f64::from(d))).collect()
+                let weight = |token: usize, k: usize| {
+                    let run = &runs.at(k / 256)[token];
+                    f64::from(run.q.as_flattened()[k % 256]) * f64::from(run.d[k % 256 / 32])
+                };
+                (0..x.len()).map(|i| weight(i / n_cols, i % n_cols)).collect()
             }
             Packing::Int8Per256 => {
                 let runs = activations.per_256(0..n_tokens);
-                runs.q.iter().zip(runs.d).flat_map(|(q, &d)| q.map(|q| f64::from(q) * f64::from(d))).collect()
+                let weight = |token: usize, k: usize| {
+                    let run = &runs.at(k / 256)[token];
+                    f64::from(run.q.as_flattened()[k % 256]) * f64::from(run.d)
+                };
+                (0..x.len()).map(|i| weight(i / n_cols, i % n_cols)).collect()
             }
         };
         let mut weights = vec![0.0; n_cols];

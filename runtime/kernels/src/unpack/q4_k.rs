@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
 #[cfg(target_arch = "aarch64")]
 pub(super) mod neon;
 mod scalar;
@@ -9,4 +11,4 @@ mod scalar;
 use super::{Panel, Results, weights};
 use blocks::Q4K;
 
-weights!(Q4K, Int8Per256, multiply(per_256));
+weights!(Q4K, Int8Per256, multiply(per_256) and avx512);

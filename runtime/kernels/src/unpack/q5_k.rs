@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
@@ -9,4 +11,4 @@ mod scalar;
 use super::{Panel, Results, weights};
 use blocks::Q5K;
 
-weights!(Q5K, Int8Per256, multiply(per_256));
+weights!(Q5K, Int8Per256, multiply(per_256) and avx512);

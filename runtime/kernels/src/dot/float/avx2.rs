@@ -3,7 +3,7 @@
 
 use super::RUN;
 use crate::activations::Floats;
-use crate::isa::avx2::{load_floats, prefetch, store_floats};
+use crate::isa::avx2::{load_floats, store_floats};
 use crate::unpack::{PANEL_ROWS, Panel, Results};
 use blocks::Block;
 use core::arch::x86_64::*;
@@ -89,15 +89,13 @@ fn stream<B: Block>(
         results.as_chunks_mut::<16>().0.iter_mut().enumerate().take(panel.n_rows().div_ceil(16))
     {
         let rows: [[&[B]; 8]; 2] = [panel.rows(16 * pair), panel.rows(16 * pair + 8)];
-        let next = panel.address(16 * (pair + 1));
+        let mut ahead = panel.ahead(16 * (pair + 1), 16);
         let mut acc = [_mm256_setzero_ps(); 2];
         for (run, x) in x.chunks(RUN).enumerate() {
             let mut sums = [_mm256_setzero_ps(); 2];
             for (eight, x) in x.chunks(8).enumerate() {
                 let first = run * RUN + 8 * eight;
-                for line in (0..16 * 8 * size_of::<B>()).step_by(64) {
-                    prefetch(next.wrapping_add(first * 16 * size_of::<B>() + line));
-                }
+                ahead.used(16 * 8 * size_of::<B>());
                 let w = [columns(rows[0], first, &load), columns(rows[1], first, &load)];
                 for (j, &x) in x.iter().enumerate() {
                     for (sum, w) in sums.iter_mut().zip(&w) {

@@ -3,7 +3,7 @@
 
 use super::RUN;
 use crate::activations::Floats;
-use crate::isa::avx512::{load_floats, prefetch, store_floats};
+use crate::isa::avx512::{load_floats, store_floats};
 use crate::unpack::{PANEL_ROWS, Panel, Results};
 use blocks::Block;
 use core::arch::x86_64::*;
@@ -89,13 +89,13 @@ fn stream<B: Block>(
         results.as_chunks_mut::<16>().0.iter_mut().enumerate().take(panel.n_rows().div_ceil(16))
     {
         let rows: [&[B]; 16] = panel.rows(16 * group);
-        let next = panel.address(16 * (group + 1));
+        let mut ahead = panel.ahead(16 * (group + 1), 16);
         let mut acc = _mm512_setzero_ps();
         for (run, x) in x.chunks(RUN).enumerate() {
             let mut sum = _mm512_setzero_ps();
             for (sixteen, x) in x.chunks(16).enumerate() {
                 let first = run * RUN + 16 * sixteen;
-                prefetch(next.wrapping_add(first * 16 * size_of::<B>()), 16 * 16 * size_of::<B>());
+                ahead.used(16 * 16 * size_of::<B>());
                 for (&x, w) in x.iter().zip(columns(rows, first, &load)) {
                     sum = _mm512_fmadd_ps(w, _mm512_set1_ps(x), sum);
                 }

@@ -3,7 +3,7 @@
 
 use super::RUN;
 use crate::activations::Floats;
-use crate::isa::neon::{load_floats, prefetch, store_floats};
+use crate::isa::neon::{load_floats, store_floats};
 use crate::unpack::{PANEL_ROWS, Panel, Results};
 use blocks::Block;
 use core::arch::aarch64::*;
@@ -28,12 +28,10 @@ pub(crate) fn multiply<B: Block>(
     let mut tile = [[vdupq_n_f32(0.0); GROUPS]; RUN];
     results.fill([0.0; PANEL_ROWS]);
     for part in 0..panel.n_rows().div_ceil(4 * GROUPS) {
-        let next = panel.address(4 * GROUPS * (part + 1));
+        let mut ahead = panel.ahead(4 * GROUPS * (part + 1), 4 * GROUPS);
         for first in (0..x.n_cols).step_by(RUN) {
             let tile = &mut tile[..RUN.min(x.n_cols - first)];
-            for line in (0..4 * GROUPS * tile.len() * size_of::<B>()).step_by(64) {
-                prefetch(next.wrapping_add(first * 4 * GROUPS * size_of::<B>() + line));
-            }
+            ahead.used(4 * GROUPS * tile.len() * size_of::<B>());
             for group in 0..GROUPS {
                 let rows: [&[B]; 4] = panel.rows(4 * (GROUPS * part + group));
                 for (four, tile) in tile.chunks_mut(4).enumerate() {

@@ -3,9 +3,9 @@
 //! scale is the one that widens them.
 
 use super::scalar;
-use crate::activations::Per256;
-use crate::isa::avx2::{broadcast_4, load_floats, prefetch, store_floats, transpose};
-use crate::unpack::{Panel, Results, at};
+use crate::activations::{Per256, Run256};
+use crate::isa::avx2::{broadcast_4, load_floats, store_floats, transpose};
+use crate::unpack::{Panel, Results};
 use blocks::Block;
 use core::arch::x86_64::*;
 
@@ -43,24 +43,20 @@ pub(crate) fn multiply<const BITS: u32, const GROUP: usize, const OFFSET: i32, B
     let zero = _mm256_setzero_si256();
     let mut w = Unpacked { q: [zero; 64], scales: [zero; 8], d: _mm256_setzero_ps(), minimums: None };
     for group in 0..panel.n_rows().div_ceil(8) {
-        let rows: [&[B]; 8] = panel.rows(8 * group);
-        let next = panel.address(8 * (group + 1));
+        let rows = panel.group::<8>(8 * group);
+        let mut ahead = panel.ahead(8 * (group + 1), 8);
         for results in &mut *results {
             store_floats(&mut results.as_chunks_mut().0[group], _mm256_setzero_ps());
         }
-        for b in 0..x.n_runs {
-            // Eight rows are consecutive in memory: eight of their blocks further on for eight blocks used.
-            for line in (0..8 * size_of::<B>()).step_by(64) {
-                prefetch(next.wrapping_add(b * 8 * size_of::<B>() + line));
-            }
-            unpack(at(&rows, b), &mut w);
-            for (step, results) in results.chunks_mut(STEP_TOKENS).enumerate() {
-                let first_run = step * STEP_TOKENS * x.n_runs + b;
+        for b in 0..x.n_runs() {
+            ahead.used(8 * size_of::<B>());
+            unpack(rows.blocks(b), &mut w);
+            for (x, results) in x.at(b).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS)) {
                 match results.len() {
-                    1 => add_block::<BITS, GROUP, OFFSET, 1>(&w, &x, first_run, group, results),
-                    2 => add_block::<BITS, GROUP, OFFSET, 2>(&w, &x, first_run, group, results),
-                    3 => add_block::<BITS, GROUP, OFFSET, 3>(&w, &x, first_run, group, results),
-                    _ => add_block::<BITS, GROUP, OFFSET, STEP_TOKENS>(&w, &x, first_run, group, results),
+                    1 => add_block::<BITS, GROUP, OFFSET, 1>(&w, x, group, results),
+                    2 => add_block::<BITS, GROUP, OFFSET, 2>(&w, x, group, results),
+                    3 => add_block::<BITS, GROUP, OFFSET, 3>(&w, x, group, results),
+                    _ => add_block::<BITS, GROUP, OFFSET, STEP_TOKENS>(&w, x, group, results),
                 }
             }
         }
@@ -72,8 +68,7 @@ pub(crate) fn multiply<const BITS: u32, const GROUP: usize, const OFFSET: i32, B
 #[target_feature(enable = "avx2,fma,f16c")]
 fn add_block<const BITS: u32, const GROUP: usize, const OFFSET: i32, const T: usize>(
     w: &Unpacked,
-    x: &Per256<'_>,
-    first_run: usize,
+    x: &[Run256],
     group: usize,
     results: &mut Results,
 ) {
@@ -85,8 +80,8 @@ fn add_block<const BITS: u32, const GROUP: usize, const OFFSET: i32, const T: us
             _ => GROUP / 4,
         }
     };
-    let runs: [usize; T] = std::array::from_fn(|t| first_run + t * x.n_runs);
-    let a: [&[[i8; 4]]; T] = std::array::from_fn(|t| x.q[runs[t]].as_chunks::<4>().0);
+    let x: &[Run256; T] = x.first_chunk().expect("a step's tokens");
+    let a: [&[[i8; 4]; 64]; T] = x.each_ref().map(|x| bytemuck::cast_ref(&x.q));
     // Repeats the even or the odd of a lane's two numbers of 16 bits.
     let (even, odd) = (0x0504_0504_0100_0100, 0x0706_0706_0302_0302);
     let repeats = [even, odd].map(|low| {
@@ -118,7 +113,7 @@ fn add_block<const BITS: u32, const GROUP: usize, const OFFSET: i32, const T: us
         }
     }
     for (t, results) in results.iter_mut().enumerate().take(T) {
-        let sums_of_a = &x.sums[runs[t]];
+        let sums_of_a = &x[t].sums;
         if OFFSET != 0 {
             let offsets = with_sums(&w.scales, sums_of_a);
             sums[t] = _mm256_sub_epi32(sums[t], _mm256_mullo_epi32(offsets, _mm256_set1_epi32(OFFSET)));
@@ -133,7 +128,7 @@ fn add_block<const BITS: u32, const GROUP: usize, const OFFSET: i32, const T: us
         };
         let results = &mut results.as_chunks_mut().0[group];
         let acc = load_floats(results);
-        store_floats(results, _mm256_fmadd_ps(product, _mm256_set1_ps(x.d[runs[t]]), acc));
+        store_floats(results, _mm256_fmadd_ps(product, _mm256_set1_ps(x[t].d), acc));
     }
 }
 

@@ -1,21 +1,39 @@
 //! Sixteen rows at a time, a row a lane; four columns of each are a step, and one instruction multiplies and sums them.
-//! It wants unsigned weights: they are unpacked with an offset added, which the sum of each 16 begins by repaying.
+//!
+//! It wants unsigned weights: they are unpacked with an offset added, which every sum begins by repaying. A sum of few
+//! enough steps then fits 16 bits (8 · 4 · 8 · 127 = 32 512 for four bits, half as many steps for each bit more), and one
+//! instruction multiplies it by its scale and adds, where a product of 32 bits and a sum are three.
 
-use crate::activations::Per256;
-use crate::isa::avx512::{broadcast_4, load_floats, prefetch, store_floats};
-use crate::unpack::{PANEL_ROWS, Panel, Results, at};
+use crate::activations::{Per256, Run256};
+use crate::isa::avx512::{broadcast_4, load_32, load_floats, store_32, store_floats, store_ints};
+use crate::unpack::{Group, PANEL_ROWS, Panel, Results};
 use blocks::Block;
 use core::arch::x86_64::*;
 
-/// A block of 256 weights `d · scale · (q − offset)` of sixteen rows.
+/// A block of 256 weights of sixteen rows: `d · scale · (q − offset)`, or with minimums `d · scale · q − dmin · min`.
 #[derive(Clone, Copy)]
 pub(crate) struct Unpacked {
     /// Columns `4j … 4j + 3` of each row in its lane, unsigned.
     pub(crate) q: [__m512i; 64],
-    /// The scale of group `j` of each row in its lane.
+    /// The scale of group `j` of sixteen of each row in its lane: 16 bits, and zeros above where sums fit 16 bits.
     pub(crate) scales: [__m512i; 16],
     pub(crate) d: __m512,
+    /// Not looked at for a type that has none.
+    pub(crate) minimums: Minimums,
 }
+
+/// Minimums of sixteen rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Minimums {
+    /// Those of groups `2j` and `2j + 1` of each row in its lane, 16 bits each; four of these if groups are of 32.
+    pub(crate) min: [__m512i; 8],
+    /// Scales, laid out alike, times the part of the offset that [`SUMS`] does not hold.
+    pub(crate) scales: [__m512i; 4],
+    pub(crate) dmin: __m512,
+}
+
+/// What the sums of activations that meet the minimums are multiplied by: so much that one of 32 still fits 16 bits.
+pub(crate) const SUMS: i32 = 8;
 
 /// Groups of sixteen rows in a panel.
 const GROUPS: usize = 2;
@@ -23,35 +41,45 @@ const GROUPS: usize = 2;
 /// Tokens of a step: with two groups of rows, twelve sums of a scale's weights and twelve of a block, of 32 registers.
 const STEP_TOKENS: usize = 6;
 
-/// For types whose weights are unpacked with `OFFSET` added.
+/// How the weights of a type are unpacked.
+pub(crate) trait Layout {
+    /// What was added to them.
+    const OFFSET: i32;
+    /// Steps whose sums fit 16 bits and have one scale; if even those of two do not, those that have one scale.
+    const STEPS: usize;
+    /// Whether they fit.
+    const NARROW: bool;
+    /// How many minimums a block has: 16, 8 or none. With minimums weights are unsigned.
+    const MINIMUMS: usize;
+}
+
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(crate) fn multiply<const OFFSET: i32, B: Block>(
+pub(crate) fn multiply<L: Layout, B: Block>(
     panel: Panel<'_, B>,
     x: Per256<'_>,
     results: &mut Results,
     unpack: impl Fn([&B; 16], &mut Unpacked),
 ) {
-    let zero = _mm512_setzero_si512();
-    let mut w = [Unpacked { q: [zero; 64], scales: [zero; 16], d: _mm512_setzero_ps() }; GROUPS];
-    let rows: [[&[B]; 16]; GROUPS] = [panel.rows(0), panel.rows(16)];
-    let next = panel.address(PANEL_ROWS);
+    let (zero, nothing) = (_mm512_setzero_si512(), _mm512_setzero_ps());
+    let minimums = Minimums { min: [zero; 8], scales: [zero; 4], dmin: nothing };
+    let mut w = [Unpacked { q: [zero; 64], scales: [zero; 16], d: nothing, minimums }; GROUPS];
+    let rows: [Group<'_, B, 16>; GROUPS] = [panel.group(0), panel.group(16)];
+    let mut ahead = panel.ahead(PANEL_ROWS, PANEL_ROWS);
     results.fill([0.0; PANEL_ROWS]);
-    for b in 0..x.n_runs {
-        // A panel is consecutive in memory: its rows' blocks further on for as many blocks used.
-        prefetch(next.wrapping_add(b * PANEL_ROWS * size_of::<B>()), PANEL_ROWS * size_of::<B>());
+    for b in 0..x.n_runs() {
         for (rows, w) in rows.iter().zip(&mut w) {
-            unpack(at(rows, b), w);
+            ahead.used(16 * size_of::<B>());
+            unpack(rows.blocks(b), w);
         }
-        for (step, results) in results.chunks_mut(STEP_TOKENS).enumerate() {
-            let first_run = step * STEP_TOKENS * x.n_runs + b;
+        for (x, results) in x.at(b).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS)) {
             match results.len() {
-                1 => add_block::<OFFSET, 1>(&w, &x, first_run, results),
-                2 => add_block::<OFFSET, 2>(&w, &x, first_run, results),
-                3 => add_block::<OFFSET, 3>(&w, &x, first_run, results),
-                4 => add_block::<OFFSET, 4>(&w, &x, first_run, results),
-                5 => add_block::<OFFSET, 5>(&w, &x, first_run, results),
-                _ => add_block::<OFFSET, STEP_TOKENS>(&w, &x, first_run, results),
+                1 => add_block::<L, 1>(&w, x, results),
+                2 => add_block::<L, 2>(&w, x, results),
+                3 => add_block::<L, 3>(&w, x, results),
+                4 => add_block::<L, 4>(&w, x, results),
+                5 => add_block::<L, 5>(&w, x, results),
+                _ => add_block::<L, STEP_TOKENS>(&w, x, results),
             }
         }
     }
@@ -60,44 +88,116 @@ pub(crate) fn multiply<const OFFSET: i32, B: Block>(
 /// Adds a block's products with `T` tokens to a panel's results.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn add_block<const OFFSET: i32, const T: usize>(
-    w: &[Unpacked; GROUPS],
-    x: &Per256<'_>,
-    first_run: usize,
-    results: &mut Results,
-) {
-    let runs: [usize; T] = std::array::from_fn(|t| first_run + t * x.n_runs);
-    let a: [&[[[i8; 4]; 4]; 16]; T] = std::array::from_fn(|t| bytemuck::cast_ref(&x.q[runs[t]]));
-    // Multiplied ahead: the kernel then loads them repeated, where a number from a register would cost it a shuffle.
-    let begin: [[i32; 16]; T] = std::array::from_fn(|t| x.sums[runs[t]].map(|sum| -OFFSET * i32::from(sum)));
-    let mut sums = [[_mm512_setzero_si512(); T]; GROUPS];
-    for scale in 0..16 {
-        let mut parts = [[_mm512_setzero_si512(); T]; GROUPS];
-        for t in 0..T {
-            for parts in &mut parts {
-                parts[t] = _mm512_set1_epi32(begin[t][scale]);
-            }
-        }
-        for j in 0..4 {
-            for t in 0..T {
-                let a = broadcast_4(&a[t][scale][j]);
-                for g in 0..GROUPS {
-                    parts[g][t] = _mm512_dpbusd_epi32(parts[g][t], w[g].q[4 * scale + j], a);
+fn add_block<L: Layout, const T: usize>(w: &[Unpacked; GROUPS], x: &[Run256], results: &mut Results) {
+    let x: &[Run256; T] = x.first_chunk().expect("a step's tokens");
+    let results: &mut [[f32; PANEL_ROWS]; T] = results.first_chunk_mut().expect("a step's tokens");
+    // Ahead, and in memory: the kernel loads each repeated, where a number from a register would cost it a shuffle.
+    let (mut begin, mut pairs) = ([[0; 32]; T], [[0; 8]; T]);
+    for t in 0..T {
+        begin_of::<L>(&x[t], &mut begin[t]);
+        pairs_of::<L>(&x[t], &mut pairs[t]);
+    }
+    let mut sums = [[_mm512_setzero_si512(); GROUPS]; T];
+    for (at, first) in (0..64).step_by(L::STEPS).enumerate() {
+        let mut parts: [[__m512i; GROUPS]; T] =
+            std::array::from_fn(|t| [_mm512_set1_epi32(begin[t][at]); GROUPS]);
+        for j in first..first + L::STEPS {
+            for (parts, x) in parts.iter_mut().zip(x) {
+                let a = broadcast_4(&x.q.as_flattened().as_chunks().0[j]);
+                for (part, w) in parts.iter_mut().zip(w) {
+                    *part = _mm512_dpbusd_epi32(*part, w.q[j], a);
                 }
             }
         }
-        for g in 0..GROUPS {
-            for t in 0..T {
-                let scaled = _mm512_mullo_epi32(parts[g][t], w[g].scales[scale]);
-                sums[g][t] = _mm512_add_epi32(sums[g][t], scaled);
+        for (sums, parts) in sums.iter_mut().zip(parts) {
+            for ((sum, part), w) in sums.iter_mut().zip(parts).zip(w) {
+                let scale = w.scales[first / 4];
+                *sum = if L::NARROW {
+                    _mm512_dpwssd_epi32(*sum, part, scale)
+                } else {
+                    _mm512_add_epi32(*sum, _mm512_mullo_epi32(part, scale))
+                };
             }
         }
     }
-    for (t, results) in results.iter_mut().enumerate().take(T) {
-        let d = _mm512_set1_ps(x.d[runs[t]]);
-        for (g, results) in results.as_chunks_mut().0.iter_mut().enumerate() {
-            let sum = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[g][t]), w[g].d);
-            store_floats(results, _mm512_fmadd_ps(sum, d, load_floats(results)));
+    for t in 0..T {
+        let d = _mm512_set1_ps(x[t].d);
+        for ((results, mut sum), w) in results[t].as_chunks_mut().0.iter_mut().zip(sums[t]).zip(w) {
+            let product = if L::MINIMUMS == 0 {
+                _mm512_mul_ps(_mm512_cvtepi32_ps(sum), w.d)
+            } else {
+                let mut min = _mm512_setzero_si512();
+                for (pair, &sums) in pairs[t].iter().enumerate().take(L::MINIMUMS / 2) {
+                    let sums = _mm512_set1_epi32(sums);
+                    min = _mm512_dpwssd_epi32(min, w.minimums.min[pair], sums);
+                    if L::OFFSET != 0 {
+                        sum = _mm512_dpwssd_epi32(sum, w.minimums.scales[pair], sums);
+                    }
+                }
+                let min = _mm512_mul_ps(_mm512_cvtepi32_ps(min), w.minimums.dmin);
+                _mm512_fmsub_ps(_mm512_cvtepi32_ps(sum), w.d, min)
+            };
+            store_floats(results, _mm512_fmadd_ps(product, d, load_floats(results)));
         }
     }
+}
+
+/// What each sum of [`Layout::STEPS`] begins with.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn begin_of<L: Layout>(x: &Run256, begin: &mut [i32; 32]) {
+    let (low, high) = begin.split_at_mut(16);
+    // Sums of sixteen bits as pairs: two of them, or one and nothing, times the offset make one of 32.
+    let offset = _mm512_set1_epi16(-L::OFFSET as i16);
+    let sums = load_32(bytemuck::cast_ref(&x.sums));
+    match L::STEPS {
+        2 => {
+            for (sums, begin) in bytemuck::cast_ref::<_, [[u8; 32]; 2]>(&x.sums_of_8).iter().zip([low, high])
+            {
+                let begin = begin.first_chunk_mut().expect("half of 32");
+                store_ints(begin, _mm512_madd_epi16(_mm512_cvtepu16_epi32(load_32(sums)), offset));
+            }
+        }
+        4 => {
+            let begin = low.first_chunk_mut().expect("half of 32");
+            store_ints(begin, _mm512_madd_epi16(_mm512_cvtepu16_epi32(sums), offset));
+        }
+        8 => {
+            let of_32 = _mm256_madd_epi16(sums, _mm512_castsi512_si256(offset));
+            store_ints(low.first_chunk_mut().expect("half of 32"), _mm512_castsi256_si512(of_32));
+        }
+        steps => unreachable!("sums of {steps} steps"),
+    }
+}
+
+/// Sums of the activations that have one of [`Layout::MINIMUMS`], in 16 bits each, times [`SUMS`].
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn pairs_of<L: Layout>(x: &Run256, pairs: &mut [i32; 8]) {
+    let (sums, times) = (load_32(bytemuck::cast_ref(&x.sums)), _mm256_set1_epi16(SUMS as i16));
+    let sums = match L::MINIMUMS {
+        0 => return,
+        16 => _mm256_mullo_epi16(sums, times),
+        _ => _mm256_castsi128_si256(_mm256_cvtepi32_epi16(_mm256_madd_epi16(sums, times))),
+    };
+    store_32(bytemuck::cast_mut(pairs), sums);
+}
+
+/// Sixteen signed bytes of each row, four in a lane of each vector, as [`Unpacked::scales`] of narrow sums: a lane has one,
+/// in 16 bits, and zeros above.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn low_halves(bytes: [__m512i; 4]) -> [__m512i; 16] {
+    let mut out = [_mm512_setzero_si512(); 16];
+    for (four, out) in bytes.into_iter().zip(out.as_chunks_mut::<4>().0) {
+        // The byte to the top of a lane, down with its sign, and the sign's copies above 16 bits away.
+        let low = _mm512_set1_epi32(0xffff);
+        *out = [
+            _mm512_and_si512(_mm512_srai_epi32::<24>(_mm512_slli_epi32::<24>(four)), low),
+            _mm512_and_si512(_mm512_srai_epi32::<24>(_mm512_slli_epi32::<16>(four)), low),
+            _mm512_and_si512(_mm512_srai_epi32::<24>(_mm512_slli_epi32::<8>(four)), low),
+            _mm512_and_si512(_mm512_srai_epi32::<24>(four), low),
+        ];
+    }
+    out
 }

@@ -2,9 +2,9 @@
 //! fit (4 · 32 · 127 = 16 256 for a group of six bits), widened, and multiplied by the group's scale.
 
 use super::scalar;
-use crate::activations::Per256;
-use crate::isa::neon::{broadcast_4, load_floats, prefetch, signed, store_floats, transpose};
-use crate::unpack::{Panel, Results, at};
+use crate::activations::{Per256, Run256};
+use crate::isa::neon::{broadcast_4, load_floats, signed, store_floats, transpose};
+use crate::unpack::{Panel, Results};
 use blocks::Block;
 use core::arch::aarch64::*;
 
@@ -42,24 +42,20 @@ pub(crate) fn multiply<const STEPS: usize, B: Block>(
     let (zero, nothing) = (vdupq_n_s32(0), vdupq_n_f32(0.0));
     let mut w = Unpacked { q: [vdupq_n_s8(0); 64], scales: [zero; 16], d: nothing, minimums: None };
     for group in 0..panel.n_rows().div_ceil(4) {
-        let rows: [&[B]; 4] = panel.rows(4 * group);
-        let next = panel.address(4 * (group + 1));
+        let rows = panel.group::<4>(4 * group);
+        let mut ahead = panel.ahead(4 * (group + 1), 4);
         for results in &mut *results {
             store_floats(&mut results.as_chunks_mut().0[group], vdupq_n_f32(0.0));
         }
-        for b in 0..x.n_runs {
-            // Four rows are consecutive in memory: four of their blocks further on for four blocks used.
-            for line in (0..4 * size_of::<B>()).step_by(64) {
-                prefetch(next.wrapping_add(b * 4 * size_of::<B>() + line));
-            }
-            unpack(at(&rows, b), &mut w);
-            for (step, results) in results.chunks_mut(STEP_TOKENS).enumerate() {
-                let first_run = step * STEP_TOKENS * x.n_runs + b;
+        for b in 0..x.n_runs() {
+            ahead.used(4 * size_of::<B>());
+            unpack(rows.blocks(b), &mut w);
+            for (x, results) in x.at(b).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS)) {
                 match results.len() {
-                    1 => add_block::<STEPS, 1>(&w, &x, first_run, group, results),
-                    2 => add_block::<STEPS, 2>(&w, &x, first_run, group, results),
-                    3 => add_block::<STEPS, 3>(&w, &x, first_run, group, results),
-                    _ => add_block::<STEPS, STEP_TOKENS>(&w, &x, first_run, group, results),
+                    1 => add_block::<STEPS, 1>(&w, x, group, results),
+                    2 => add_block::<STEPS, 2>(&w, x, group, results),
+                    3 => add_block::<STEPS, 3>(&w, x, group, results),
+                    _ => add_block::<STEPS, STEP_TOKENS>(&w, x, group, results),
                 }
             }
         }
@@ -71,13 +67,12 @@ pub(crate) fn multiply<const STEPS: usize, B: Block>(
 #[target_feature(enable = "neon")]
 fn add_block<const STEPS: usize, const T: usize>(
     w: &Unpacked,
-    x: &Per256<'_>,
-    first_run: usize,
+    x: &[Run256],
     group: usize,
     results: &mut Results,
 ) {
-    let runs: [usize; T] = std::array::from_fn(|t| first_run + t * x.n_runs);
-    let a: [&[[i8; 4]]; T] = std::array::from_fn(|t| x.q[runs[t]].as_chunks::<4>().0);
+    let x: &[Run256; T] = x.first_chunk().expect("a step's tokens");
+    let a: [&[[i8; 4]; 64]; T] = x.each_ref().map(|x| bytemuck::cast_ref(&x.q));
     let mut sums = [vdupq_n_s32(0); T];
     for (at, q) in w.q.as_chunks::<STEPS>().0.iter().enumerate() {
         let mut low = [vdupq_n_s16(0); T];
@@ -100,7 +95,7 @@ fn add_block<const STEPS: usize, const T: usize>(
         let product = match &w.minimums {
             Some(Minimums { min, dmin }) => {
                 let mut minimums = vdupq_n_s32(0);
-                for (min, &a) in min.iter().zip(&x.sums[runs[t]]) {
+                for (min, &a) in min.iter().zip(&x[t].sums) {
                     minimums = vmlaq_n_s32(minimums, *min, i32::from(a));
                 }
                 vfmaq_f32(vnegq_f32(vmulq_f32(vcvtq_f32_s32(minimums), *dmin)), sum, w.d)
@@ -108,7 +103,7 @@ fn add_block<const STEPS: usize, const T: usize>(
             None => vmulq_f32(sum, w.d),
         };
         let results = &mut results.as_chunks_mut().0[group];
-        store_floats(results, vfmaq_f32(load_floats(results), product, vdupq_n_f32(x.d[runs[t]])));
+        store_floats(results, vfmaq_f32(load_floats(results), product, vdupq_n_f32(x[t].d)));
     }
 }
 

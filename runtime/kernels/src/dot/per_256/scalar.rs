@@ -22,26 +22,23 @@ pub(crate) fn multiply<B: Block>(
     for row in 0..panel.n_rows() {
         let [blocks] = panel.rows(row);
         for (token, results) in results.iter_mut().enumerate() {
-            let runs = token * x.n_runs..(token + 1) * x.n_runs;
             let mut acc = 0.0;
-            for (block, run) in blocks.iter().zip(runs) {
-                let w = unpack(block);
+            for (b, block) in blocks.iter().enumerate() {
+                let (w, run) = (unpack(block), &x.at(b)[token]);
                 let mut sum = 0;
-                for ((q, a), &scale) in
-                    w.q.as_chunks::<16>().0.iter().zip(x.q[run].as_chunks::<16>().0).zip(&w.scales)
-                {
+                for ((q, a), &scale) in w.q.as_chunks::<16>().0.iter().zip(&run.q).zip(&w.scales) {
                     let group: i32 = q.iter().zip(a).map(|(&q, &a)| i32::from(q) * i32::from(a)).sum();
                     sum += i32::from(scale) * group;
                 }
                 let product = match w.minimums {
                     Some((minimums, dmin)) => {
                         let terms =
-                            minimums.iter().zip(&x.sums[run]).map(|(&m, &a)| i32::from(m) * i32::from(a));
+                            minimums.iter().zip(&run.sums).map(|(&m, &a)| i32::from(m) * i32::from(a));
                         (sum as f32).mul_add(w.d, -(terms.sum::<i32>() as f32 * dmin))
                     }
                     None => sum as f32 * w.d,
                 };
-                acc = product.mul_add(x.d[run], acc);
+                acc = product.mul_add(run.d, acc);
             }
             results[row] = acc;
         }

@@ -1,9 +1,9 @@
 //! Eight rows at a time, a row a lane; four columns of each are a step. Products are summed in 16 bits as long as they
 //! fit, which halves the work against widening each: 8 · 2 · 15 · 127 = 30 480 < 32 767 for four bits.
 
-use crate::activations::Per32;
-use crate::isa::avx2::{broadcast_4, load_floats, prefetch, store_floats};
-use crate::unpack::{Panel, Results, at};
+use crate::activations::{Per32, Run32};
+use crate::isa::avx2::{broadcast_4, load_floats, store_floats};
+use crate::unpack::{Panel, Results};
 use blocks::Block;
 use core::arch::x86_64::*;
 
@@ -58,16 +58,13 @@ fn stream<const BITS: u32, const OFFSET: i32, const T: usize, B: Block>(
     unpack: impl Fn([&B; 8]) -> Unpacked,
 ) {
     for group in 0..panel.n_rows().div_ceil(8) {
-        let rows: [&[B]; 8] = panel.rows(8 * group);
-        let next = panel.address(8 * (group + 1));
+        let rows = panel.group::<8>(8 * group);
+        let mut ahead = panel.ahead(8 * (group + 1), 8);
         let mut acc = [[_mm256_setzero_ps(); T]; 1];
-        for b in 0..x.n_runs {
-            // Eight rows are consecutive in memory: eight of their blocks further on for eight blocks used.
-            for line in (0..8 * size_of::<B>()).step_by(64) {
-                prefetch(next.wrapping_add(b * 8 * size_of::<B>() + line));
-            }
-            let w = unpack(at(&rows, b));
-            add_block::<BITS, OFFSET, 1, T>(&mut acc, [&w], &x, std::array::from_fn(|t| t * x.n_runs + b));
+        for b in 0..x.n_cols() / 32 {
+            ahead.used(8 * size_of::<B>());
+            let w = unpack(rows.blocks(b));
+            add_block::<BITS, OFFSET, 1, T>(&mut acc, [&w], x.at(b / 8), b % 8);
         }
         for (t, results) in results.iter_mut().enumerate() {
             store_floats(&mut results.as_chunks_mut().0[group], acc[0][t]);
@@ -88,20 +85,21 @@ fn tile<const BITS: u32, const OFFSET: i32, B: Block>(
     let nothing = Unpacked { q: [_mm256_setzero_si256(); 8], d: zero, m: Some(zero) };
     let mut tile = [[nothing; GROUPS]; TILE_BLOCKS];
     results.fill([0.0; 8 * GROUPS]);
-    for first in (0..x.n_runs).step_by(TILE_BLOCKS) {
-        let tile = &mut tile[..TILE_BLOCKS.min(x.n_runs - first)];
+    let n_blocks = x.n_cols() / 32;
+    for first in (0..n_blocks).step_by(TILE_BLOCKS) {
+        let tile = &mut tile[..TILE_BLOCKS.min(n_blocks - first)];
         for group in 0..GROUPS {
-            let rows: [&[B]; 8] = panel.rows(8 * group);
+            let rows = panel.group::<8>(8 * group);
             for (b, tile) in tile.iter_mut().enumerate() {
-                tile[group] = unpack(at(&rows, first + b));
+                tile[group] = unpack(rows.blocks(first + b));
             }
         }
-        for (step, results) in results.chunks_mut(STEP_TOKENS).enumerate() {
-            let first_run = step * STEP_TOKENS * x.n_runs + first;
+        let tokens = x.at(first / TILE_BLOCKS).chunks(STEP_TOKENS);
+        for (x, results) in tokens.zip(results.chunks_mut(STEP_TOKENS)) {
             match results.len() {
-                1 => step_of::<BITS, OFFSET, 1>(tile, &x, first_run, results),
-                2 => step_of::<BITS, OFFSET, 2>(tile, &x, first_run, results),
-                _ => step_of::<BITS, OFFSET, STEP_TOKENS>(tile, &x, first_run, results),
+                1 => step_of::<BITS, OFFSET, 1>(tile, x, results),
+                2 => step_of::<BITS, OFFSET, 2>(tile, x, results),
+                _ => step_of::<BITS, OFFSET, STEP_TOKENS>(tile, x, results),
             }
         }
     }
@@ -112,8 +110,7 @@ fn tile<const BITS: u32, const OFFSET: i32, B: Block>(
 #[target_feature(enable = "avx2,fma,f16c")]
 fn step_of<const BITS: u32, const OFFSET: i32, const T: usize>(
     tile: &[[Unpacked; GROUPS]],
-    x: &Per32<'_>,
-    first_run: usize,
+    x: &[Run32],
     results: &mut Results,
 ) {
     for pair in 0..GROUPS / 2 {
@@ -124,12 +121,7 @@ fn step_of<const BITS: u32, const OFFSET: i32, const T: usize>(
         }
         for (b, tile) in tile.iter().enumerate() {
             let w = [&tile[2 * pair], &tile[2 * pair + 1]];
-            add_block::<BITS, OFFSET, 2, T>(
-                &mut acc,
-                w,
-                x,
-                std::array::from_fn(|t| first_run + t * x.n_runs + b),
-            );
+            add_block::<BITS, OFFSET, 2, T>(&mut acc, w, x, b);
         }
         for (t, results) in results.iter_mut().enumerate() {
             let results = results.as_chunks_mut().0;
@@ -139,22 +131,23 @@ fn step_of<const BITS: u32, const OFFSET: i32, const T: usize>(
     }
 }
 
-/// Adds a block's products to the sums of `G` groups of rows with `T` tokens.
+/// Adds the products of the runs' block `b` to the sums of `G` groups of rows with `T` tokens.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn add_block<const BITS: u32, const OFFSET: i32, const G: usize, const T: usize>(
     acc: &mut [[__m256; T]; G],
     w: [&Unpacked; G],
-    x: &Per32<'_>,
-    runs: [usize; T],
+    x: &[Run32],
+    b: usize,
 ) {
     // Steps whose sums fit 16 bits: two products each of at most 2ᴮᴵᵀˢ · 127, of 128 · 127 for signed bytes.
     let steps = const { if BITS == 8 { 1 } else { 128 >> BITS } };
-    let a: [&[[i8; 4]]; T] = std::array::from_fn(|t| x.q[runs[t]].as_chunks::<4>().0);
+    let x: &[Run32; T] = x.first_chunk().expect("a step's tokens");
+    let a: [&[[i8; 4]; 8]; T] = x.each_ref().map(|x| bytemuck::cast_ref(&x.q[b]));
     let mut sums = [[_mm256_setzero_si256(); T]; G];
     for t in 0..T {
         for sums in &mut sums {
-            sums[t] = _mm256_set1_epi32(-OFFSET * x.sums[runs[t]].q);
+            sums[t] = _mm256_set1_epi32(-OFFSET * x[t].sums[b]);
         }
     }
     for first in (0..8).step_by(steps) {
@@ -180,7 +173,7 @@ fn add_block<const BITS: u32, const OFFSET: i32, const G: usize, const T: usize>
         }
     }
     for t in 0..T {
-        let (d, s) = (_mm256_set1_ps(x.d[runs[t]]), _mm256_set1_ps(x.sums[runs[t]].s));
+        let (d, s) = (_mm256_set1_ps(x[t].d[b]), _mm256_set1_ps(x[t].s[b]));
         for g in 0..G {
             let sum = _mm256_cvtepi32_ps(sums[g][t]);
             acc[g][t] = _mm256_fmadd_ps(sum, _mm256_mul_ps(w[g].d, d), acc[g][t]);

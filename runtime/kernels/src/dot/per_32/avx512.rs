@@ -1,9 +1,9 @@
 //! Sixteen rows at a time, a row a lane; four columns of each are a step, and one instruction multiplies and sums them.
 //! It wants unsigned weights: they are unpacked with an offset added, which the sum begins by repaying.
 
-use crate::activations::Per32;
-use crate::isa::avx512::{broadcast_4, load_floats, prefetch, store_floats};
-use crate::unpack::{Panel, Results, at};
+use crate::activations::{Per32, Run32};
+use crate::isa::avx512::{broadcast_4, load_floats, store_floats};
+use crate::unpack::{Group, PANEL_ROWS, Panel, Results};
 use blocks::Block;
 use core::arch::x86_64::*;
 
@@ -57,19 +57,27 @@ fn stream<const OFFSET: i32, const MINIMUM: bool, const T: usize, B: Block>(
     results: &mut Results,
     unpack: impl Fn([&B; 16]) -> Unpacked,
 ) {
-    for group in 0..panel.n_rows().div_ceil(16) {
-        let rows: [&[B]; 16] = panel.rows(16 * group);
-        let next = panel.address(16 * (group + 1));
-        let mut acc = [[_mm512_setzero_ps(); T]; 1];
-        for b in 0..x.n_runs {
-            // Sixteen rows are consecutive in memory: sixteen of their blocks further on for sixteen blocks used.
-            prefetch(next.wrapping_add(b * 16 * size_of::<B>()), 16 * size_of::<B>());
-            let w = unpack(at(&rows, b));
-            let runs: [usize; T] = std::array::from_fn(|t| t * x.n_runs + b);
-            add_block::<MINIMUM, 1, T>(&mut acc, [&w], &x, runs, runs.map(|run| -OFFSET * x.sums[run].q));
+    for first in (0..panel.n_rows()).step_by(16) {
+        let rows = panel.group::<16>(first);
+        let mut ahead = panel.ahead(first + 16, 16);
+        let mut acc = [_mm512_setzero_ps(); T];
+        for run in 0..x.n_runs() {
+            let tokens: &[Run32; T] = x.at(run).first_chunk().expect("a step's tokens");
+            for b in 0..TILE_BLOCKS.min(x.n_cols() / 32 - TILE_BLOCKS * run) {
+                ahead.used(16 * size_of::<B>());
+                let w = unpack(rows.blocks(TILE_BLOCKS * run + b));
+                for (acc, x) in acc.iter_mut().zip(tokens) {
+                    // Two sums: each product waits for the one before it in its sum.
+                    let mut sums = [_mm512_set1_epi32(-OFFSET * x.sums[b]), _mm512_setzero_si512()];
+                    for (j, a) in x.q[b].as_chunks().0.iter().enumerate() {
+                        sums[j % 2] = _mm512_dpbusd_epi32(sums[j % 2], w.q[j], broadcast_4(a));
+                    }
+                    *acc = add_floats::<MINIMUM>(*acc, _mm512_add_epi32(sums[0], sums[1]), &w, x, b);
+                }
+            }
         }
-        for (t, results) in results.iter_mut().enumerate() {
-            store_floats(&mut results.as_chunks_mut().0[group], acc[0][t]);
+        for (results, acc) in results.iter_mut().zip(acc) {
+            store_floats(&mut results.as_chunks_mut().0[first / 16], acc);
         }
     }
 }
@@ -86,24 +94,25 @@ fn tile<const OFFSET: i32, const MINIMUM: bool, B: Block>(
     let zero = _mm512_setzero_ps();
     let nothing = Unpacked { q: [_mm512_setzero_si512(); 8], d: zero, m: zero };
     let mut tile = [[nothing; GROUPS]; TILE_BLOCKS];
-    results.fill([0.0; 16 * GROUPS]);
-    for first in (0..x.n_runs).step_by(TILE_BLOCKS) {
-        let tile = &mut tile[..TILE_BLOCKS.min(x.n_runs - first)];
-        for group in 0..GROUPS {
-            let rows: [&[B]; 16] = panel.rows(16 * group);
-            for (b, tile) in tile.iter_mut().enumerate() {
-                tile[group] = unpack(at(&rows, first + b));
+    let rows: [Group<'_, B, 16>; GROUPS] = std::array::from_fn(|group| panel.group(16 * group));
+    results.fill([0.0; PANEL_ROWS]);
+    for run in 0..x.n_runs() {
+        let first = TILE_BLOCKS * run;
+        let n_blocks = TILE_BLOCKS.min(x.n_cols() / 32 - first);
+        let tile = &mut tile[..n_blocks];
+        for (b, tile) in tile.iter_mut().enumerate() {
+            for (rows, tile) in rows.iter().zip(tile) {
+                *tile = unpack(rows.blocks(first + b));
             }
         }
-        for (step, results) in results.chunks_mut(STEP_TOKENS).enumerate() {
-            let first_run = step * STEP_TOKENS * x.n_runs + first;
+        for (x, results) in x.at(run).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS)) {
             match results.len() {
-                1 => step_of::<OFFSET, MINIMUM, 1>(tile, &x, first_run, results),
-                2 => step_of::<OFFSET, MINIMUM, 2>(tile, &x, first_run, results),
-                3 => step_of::<OFFSET, MINIMUM, 3>(tile, &x, first_run, results),
-                4 => step_of::<OFFSET, MINIMUM, 4>(tile, &x, first_run, results),
-                5 => step_of::<OFFSET, MINIMUM, 5>(tile, &x, first_run, results),
-                _ => step_of::<OFFSET, MINIMUM, STEP_TOKENS>(tile, &x, first_run, results),
+                1 => step_of::<OFFSET, MINIMUM, 1>(tile, x, results),
+                2 => step_of::<OFFSET, MINIMUM, 2>(tile, x, results),
+                3 => step_of::<OFFSET, MINIMUM, 3>(tile, x, results),
+                4 => step_of::<OFFSET, MINIMUM, 4>(tile, x, results),
+                5 => step_of::<OFFSET, MINIMUM, 5>(tile, x, results),
+                _ => step_of::<OFFSET, MINIMUM, STEP_TOKENS>(tile, x, results),
             }
         }
     }
@@ -114,65 +123,44 @@ fn tile<const OFFSET: i32, const MINIMUM: bool, B: Block>(
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 fn step_of<const OFFSET: i32, const MINIMUM: bool, const T: usize>(
     tile: &[[Unpacked; GROUPS]],
-    x: &Per32<'_>,
-    first_run: usize,
+    x: &[Run32],
     results: &mut Results,
 ) {
-    let mut acc = [[_mm512_setzero_ps(); T]; GROUPS];
+    let x: &[Run32; T] = x.first_chunk().expect("a step's tokens");
+    let results: &mut [[f32; PANEL_ROWS]; T] = results.first_chunk_mut().expect("a step's tokens");
     // Multiplied ahead: the kernel then loads them repeated, where a number from a register would cost it a shuffle.
-    let mut begin = [[0; T]; TILE_BLOCKS];
-    for (t, results) in results.iter().enumerate().take(T) {
-        for (group, results) in results.as_chunks().0.iter().enumerate() {
-            acc[group][t] = load_floats(results);
+    let begin: [[i32; TILE_BLOCKS]; T] = std::array::from_fn(|t| x[t].sums.map(|sum| -OFFSET * sum));
+    let mut acc: [[__m512; GROUPS]; T] =
+        std::array::from_fn(|t| std::array::from_fn(|g| load_floats(&results[t].as_chunks().0[g])));
+    for (b, w) in tile.iter().enumerate().take(TILE_BLOCKS) {
+        let mut sums: [[__m512i; GROUPS]; T] =
+            std::array::from_fn(|t| [_mm512_set1_epi32(begin[t][b]); GROUPS]);
+        for j in 0..8 {
+            for (sums, x) in sums.iter_mut().zip(x) {
+                let a = broadcast_4(&x.q[b].as_chunks().0[j]);
+                for (sum, w) in sums.iter_mut().zip(w) {
+                    *sum = _mm512_dpbusd_epi32(*sum, w.q[j], a);
+                }
+            }
         }
-        for (begin, sum) in begin.iter_mut().zip(&x.sums[first_run + t * x.n_runs..][..tile.len()]) {
-            begin[t] = -OFFSET * sum.q;
+        for t in 0..T {
+            for g in 0..GROUPS {
+                acc[t][g] = add_floats::<MINIMUM>(acc[t][g], sums[t][g], &w[g], &x[t], b);
+            }
         }
     }
-    for (b, ([low, high], begin)) in tile.iter().zip(begin).enumerate() {
-        let runs = std::array::from_fn(|t| first_run + t * x.n_runs + b);
-        add_block::<MINIMUM, GROUPS, T>(&mut acc, [low, high], x, runs, begin);
-    }
-    for (t, results) in results.iter_mut().enumerate().take(T) {
-        for (group, results) in results.as_chunks_mut().0.iter_mut().enumerate() {
-            store_floats(results, acc[group][t]);
+    for (results, acc) in results.iter_mut().zip(acc) {
+        for (results, acc) in results.as_chunks_mut().0.iter_mut().zip(acc) {
+            store_floats(results, acc);
         }
     }
 }
 
-/// Adds a block's products to the sums of `G` groups of rows with `T` tokens; the integers' sums begin at `begin`.
+/// A block's part in floats: its integer sum, scaled by the weights' and the activations' scales, and the minimum.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn add_block<const MINIMUM: bool, const G: usize, const T: usize>(
-    acc: &mut [[__m512; T]; G],
-    w: [&Unpacked; G],
-    x: &Per32<'_>,
-    runs: [usize; T],
-    begin: [i32; T],
-) {
-    let a: [&[[i8; 4]]; T] = std::array::from_fn(|t| x.q[runs[t]].as_chunks::<4>().0);
-    let mut sums = [[_mm512_setzero_si512(); T]; G];
-    for t in 0..T {
-        for sums in &mut sums {
-            sums[t] = _mm512_set1_epi32(begin[t]);
-        }
-    }
-    for j in 0..8 {
-        for t in 0..T {
-            let a = broadcast_4(&a[t][j]);
-            for g in 0..G {
-                sums[g][t] = _mm512_dpbusd_epi32(sums[g][t], w[g].q[j], a);
-            }
-        }
-    }
-    for t in 0..T {
-        let (d, s) = (_mm512_set1_ps(x.d[runs[t]]), _mm512_set1_ps(x.sums[runs[t]].s));
-        for g in 0..G {
-            let sum = _mm512_cvtepi32_ps(sums[g][t]);
-            acc[g][t] = _mm512_fmadd_ps(sum, _mm512_mul_ps(w[g].d, d), acc[g][t]);
-            if MINIMUM {
-                acc[g][t] = _mm512_fmadd_ps(w[g].m, s, acc[g][t]);
-            }
-        }
-    }
+fn add_floats<const MINIMUM: bool>(acc: __m512, sum: __m512i, w: &Unpacked, x: &Run32, b: usize) -> __m512 {
+    let d = _mm512_mul_ps(w.d, _mm512_set1_ps(x.d[b]));
+    let acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), d, acc);
+    if MINIMUM { _mm512_fmadd_ps(w.m, _mm512_set1_ps(x.s[b]), acc) } else { acc }
 }

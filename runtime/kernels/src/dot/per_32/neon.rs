@@ -1,9 +1,9 @@
 //! Four rows at a time, a row a lane; four columns of each are a step. Products are summed in 16 bits as long as they
 //! fit, and the offset is taken from the weights as they are unpacked.
 
-use crate::activations::Per32;
-use crate::isa::neon::{broadcast_4, load_floats, prefetch, store_floats};
-use crate::unpack::{Panel, Results, at};
+use crate::activations::{Per32, Run32};
+use crate::isa::neon::{broadcast_4, load_floats, store_floats};
+use crate::unpack::{Panel, Results};
 use blocks::Block;
 use core::arch::aarch64::*;
 
@@ -64,16 +64,13 @@ fn stream<const STEPS: usize, const T: usize, B: Block>(
     unpack: impl Fn([&B; 4]) -> Unpacked,
 ) {
     for group in 0..panel.n_rows().div_ceil(4) {
-        let rows: [&[B]; 4] = panel.rows(4 * group);
-        let next = panel.address(4 * (group + 1));
+        let rows = panel.group::<4>(4 * group);
+        let mut ahead = panel.ahead(4 * (group + 1), 4);
         let mut acc = [[vdupq_n_f32(0.0); T]; 1];
-        for b in 0..x.n_runs {
-            // Four rows are consecutive in memory: four of their blocks further on for four blocks used.
-            for line in (0..4 * size_of::<B>()).step_by(64) {
-                prefetch(next.wrapping_add(b * 4 * size_of::<B>() + line));
-            }
-            let w = unpack(at(&rows, b));
-            add_block::<STEPS, 1, T>(&mut acc, [&w], &x, std::array::from_fn(|t| t * x.n_runs + b));
+        for b in 0..x.n_cols() / 32 {
+            ahead.used(4 * size_of::<B>());
+            let w = unpack(rows.blocks(b));
+            add_block::<STEPS, 1, T>(&mut acc, [&w], x.at(b / 8), b % 8);
         }
         for (t, results) in results.iter_mut().enumerate() {
             store_floats(&mut results.as_chunks_mut().0[group], acc[0][t]);
@@ -94,20 +91,21 @@ fn tile<const STEPS: usize, B: Block>(
     let nothing = Unpacked { q: [vdupq_n_s8(0); 8], d: zero, m: Some(zero) };
     let mut tile = [[nothing; GROUPS]; TILE_BLOCKS];
     results.fill([0.0; 4 * GROUPS]);
-    for first in (0..x.n_runs).step_by(TILE_BLOCKS) {
-        let tile = &mut tile[..TILE_BLOCKS.min(x.n_runs - first)];
+    let n_blocks = x.n_cols() / 32;
+    for first in (0..n_blocks).step_by(TILE_BLOCKS) {
+        let tile = &mut tile[..TILE_BLOCKS.min(n_blocks - first)];
         for group in 0..GROUPS {
-            let rows: [&[B]; 4] = panel.rows(4 * group);
+            let rows = panel.group::<4>(4 * group);
             for (b, tile) in tile.iter_mut().enumerate() {
-                tile[group] = unpack(at(&rows, first + b));
+                tile[group] = unpack(rows.blocks(first + b));
             }
         }
-        for (step, results) in results.chunks_mut(STEP_TOKENS).enumerate() {
-            let first_run = step * STEP_TOKENS * x.n_runs + first;
+        let tokens = x.at(first / TILE_BLOCKS).chunks(STEP_TOKENS);
+        for (x, results) in tokens.zip(results.chunks_mut(STEP_TOKENS)) {
             match results.len() {
-                1 => step_of::<STEPS, 1>(tile, &x, first_run, results),
-                2 => step_of::<STEPS, 2>(tile, &x, first_run, results),
-                _ => step_of::<STEPS, STEP_TOKENS>(tile, &x, first_run, results),
+                1 => step_of::<STEPS, 1>(tile, x, results),
+                2 => step_of::<STEPS, 2>(tile, x, results),
+                _ => step_of::<STEPS, STEP_TOKENS>(tile, x, results),
             }
         }
     }
@@ -118,8 +116,7 @@ fn tile<const STEPS: usize, B: Block>(
 #[target_feature(enable = "neon")]
 fn step_of<const STEPS: usize, const T: usize>(
     tile: &[[Unpacked; GROUPS]],
-    x: &Per32<'_>,
-    first_run: usize,
+    x: &[Run32],
     results: &mut Results,
 ) {
     for pair in 0..GROUPS / 2 {
@@ -130,7 +127,7 @@ fn step_of<const STEPS: usize, const T: usize>(
         }
         for (b, tile) in tile.iter().enumerate() {
             let w = [&tile[2 * pair], &tile[2 * pair + 1]];
-            add_block::<STEPS, 2, T>(&mut acc, w, x, std::array::from_fn(|t| first_run + t * x.n_runs + b));
+            add_block::<STEPS, 2, T>(&mut acc, w, x, b);
         }
         for (t, results) in results.iter_mut().enumerate() {
             let results = results.as_chunks_mut().0;
@@ -140,16 +137,17 @@ fn step_of<const STEPS: usize, const T: usize>(
     }
 }
 
-/// Adds a block's products to the sums of `G` groups of rows with `T` tokens.
+/// Adds the products of the runs' block `b` to the sums of `G` groups of rows with `T` tokens.
 #[inline]
 #[target_feature(enable = "neon")]
 fn add_block<const STEPS: usize, const G: usize, const T: usize>(
     acc: &mut [[float32x4_t; T]; G],
     w: [&Unpacked; G],
-    x: &Per32<'_>,
-    runs: [usize; T],
+    x: &[Run32],
+    b: usize,
 ) {
-    let a: [&[[i8; 4]]; T] = std::array::from_fn(|t| x.q[runs[t]].as_chunks::<4>().0);
+    let x: &[Run32; T] = x.first_chunk().expect("a step's tokens");
+    let a: [&[[i8; 4]; 8]; T] = x.each_ref().map(|x| bytemuck::cast_ref(&x.q[b]));
     let mut sums = [[vdupq_n_s32(0); T]; G];
     for first in (0..8).step_by(STEPS) {
         let mut low = [[vdupq_n_s16(0); T]; G];
@@ -171,7 +169,7 @@ fn add_block<const STEPS: usize, const G: usize, const T: usize>(
         }
     }
     for t in 0..T {
-        let (d, s) = (vdupq_n_f32(x.d[runs[t]]), vdupq_n_f32(x.sums[runs[t]].s));
+        let (d, s) = (vdupq_n_f32(x[t].d[b]), vdupq_n_f32(x[t].s[b]));
         for g in 0..G {
             acc[g][t] = vfmaq_f32(acc[g][t], vcvtq_f32_s32(sums[g][t]), vmulq_f32(w[g].d, d));
             if let Some(m) = w[g].m {

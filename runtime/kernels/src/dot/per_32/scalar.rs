@@ -21,14 +21,13 @@ pub(crate) fn multiply<B: Block>(
     for row in 0..panel.n_rows() {
         let [blocks] = panel.rows(row);
         for (token, results) in results.iter_mut().enumerate() {
-            let runs = token * x.n_runs..(token + 1) * x.n_runs;
             let mut acc = 0.0;
-            for (block, run) in blocks.iter().zip(runs) {
-                let w = unpack(block);
-                let sum: i32 = w.q.iter().zip(&x.q[run]).map(|(&q, &a)| i32::from(q) * i32::from(a)).sum();
-                acc = (sum as f32).mul_add(w.d * x.d[run], acc);
+            for (b, block) in blocks.iter().enumerate() {
+                let (w, run, b) = (unpack(block), &x.at(b / 8)[token], b % 8);
+                let sum: i32 = w.q.iter().zip(&run.q[b]).map(|(&q, &a)| i32::from(q) * i32::from(a)).sum();
+                acc = (sum as f32).mul_add(w.d * run.d[b], acc);
                 if let Some(m) = w.m {
-                    acc = m.mul_add(x.sums[run].s, acc);
+                    acc = m.mul_add(run.s[b], acc);
                 }
             }
             results[row] = acc;

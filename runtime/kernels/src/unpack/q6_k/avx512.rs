@@ -2,14 +2,23 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx512::{Unpacked, multiply as dot};
+use crate::dot::per_256::avx512::{Layout, Unpacked, low_halves, multiply as dot};
 use crate::isa::avx512::{halves, nibbles, transpose};
 use blocks::Q6K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(super) fn multiply(panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Results) {
-    dot::<32, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+    dot::<Six, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+}
+
+struct Six;
+
+impl Layout for Six {
+    const OFFSET: i32 = 32;
+    const STEPS: usize = 2;
+    const NARROW: bool = true;
+    const MINIMUMS: usize = 0;
 }
 
 #[inline]
@@ -32,15 +41,7 @@ fn unpack(blocks: [&Q6K; 16], out: &mut Unpacked) {
             }
         }
     }
-    // Four scales of a row in its lane become four lanes of 32 bits.
     let scales = transpose(blocks.map(|block| bytemuck::cast_ref(&block.scales)));
-    for (four, out) in scales.into_iter().zip(out.scales.as_chunks_mut::<4>().0) {
-        *out = [
-            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<24>(four)),
-            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<16>(four)),
-            _mm512_srai_epi32::<24>(_mm512_slli_epi32::<8>(four)),
-            _mm512_srai_epi32::<24>(four),
-        ];
-    }
+    out.scales = low_halves(scales);
     out.d = halves(blocks.map(|block| block.d));
 }
