@@ -3,10 +3,10 @@
 //! A binary of its own, because the allocator below counts for the whole process; and with a `main` of its own, because
 //! the standard test harness allocates beside a running test: it starts the next one, and says which take long.
 
-use blocks::TensorType;
 use engine::{
     MemoryPlan, Model, Sampler, SamplerOptions, Session, SessionOptions, StopReason, TextDecoder, generate,
 };
+use kernels::{CacheType, CacheTypes};
 use llamita_tests::converted;
 use quantize::FileType;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -149,14 +149,15 @@ fn the_plan_says_what_is_taken() {
     }
     let model = Model::open(converted(FileType::Q4_0)).unwrap();
     let n_context = 2048;
-    for cache_type in [TensorType::F16, TensorType::F32] {
+    for cache_type in CacheType::ALL {
+        let cache = CacheTypes::both(cache_type);
         let options =
-            SessionOptions { context: n_context, cache_type, batch: 64, threads: 2, ..Default::default() };
+            SessionOptions { context: n_context, cache, batch: 64, threads: 2, ..Default::default() };
         let plan = MemoryPlan::new(&model, &options);
         assert_eq!(plan.context, n_context as u64);
         assert_eq!(plan.kv_cache_bytes, plan.kv_bytes_per_token * n_context as u64);
         // 8 layers of 4 heads of 32 floats, keys and values.
-        assert_eq!(plan.kv_bytes_per_token, (8 * 4 * 32 * 2 * cache_type.block_bytes()) as u64);
+        assert_eq!(plan.kv_bytes_per_token, (8 * 4 * 2 * cache_type.position_bytes(32)) as u64);
         assert_eq!(
             plan.total_bytes(),
             plan.weights_bytes + plan.kv_cache_bytes + plan.scratch_bytes + plan.tables_bytes

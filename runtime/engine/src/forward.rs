@@ -106,14 +106,14 @@ impl Forward {
             profile.end(Operation::Rope);
             cache.store(team, l, first, k, v);
             profile.end(Operation::Store);
+            let (k_cache, v_cache) = cache.layer(l);
             kernels::attention(
                 team,
                 Attention {
                     q,
-                    k: cache.keys(l),
-                    v: cache.values(l),
-                    cache_type: cache.ty(),
-                    stride_bytes: cache.stride_bytes(),
+                    k_cache,
+                    v_cache,
+                    types: cache.types(),
                     n_heads,
                     n_kv_heads,
                     head_dim,

@@ -34,8 +34,8 @@ impl MemoryPlan {
         let (config, context) = (model.config(), options.context_for(model));
         Self {
             weights_bytes: model.weights().n_bytes,
-            kv_cache_bytes: KvCache::n_bytes(config, context, options.cache_type).unwrap_or(u64::MAX),
-            kv_bytes_per_token: KvCache::bytes_per_token(config, options.cache_type).unwrap_or(u64::MAX),
+            kv_cache_bytes: KvCache::n_bytes(config, context, options.cache).unwrap_or(u64::MAX),
+            kv_bytes_per_token: KvCache::bytes_per_token(config, options.cache).unwrap_or(u64::MAX),
             scratch_bytes: Forward::n_bytes(model, options.batch_for(model)),
             tables_bytes: header_bytes(model.file()).saturating_mul(TABLES_PER_HEADER),
             available_bytes: machine::available_bytes(model.file().n_bytes()),
@@ -64,22 +64,27 @@ fn header_bytes(file: &gguf::File) -> u64 {
 mod tests {
     use super::*;
     use crate::tiny::Tiny;
-    use blocks::TensorType;
+    use kernels::{CacheType, CacheTypes};
 
     #[test]
     fn a_plan_counts_what_a_session_takes() {
         let model = Tiny::new().model();
-        let plan = |context, cache_type, batch| {
-            MemoryPlan::new(&model, &SessionOptions { context, cache_type, batch, ..Default::default() })
+        let plan = |context, k, v, batch| {
+            let cache = CacheTypes { k, v };
+            MemoryPlan::new(&model, &SessionOptions { context, cache, batch, ..Default::default() })
         };
-        // 2 layers of 2 heads of 16 numbers, keys and values; whole tiles of 64 positions.
-        for (context, cache_type, token, positions) in [
-            (0, TensorType::F16, 256, 128),
-            (64, TensorType::F32, 512, 64),
-            (65, TensorType::F32, 512, 128),
-            (1 << 40, TensorType::F16, 256, 1 << 40),
+        use CacheType::{F16, F32, Q4_0, Q8_0};
+        // 2 layers of 2 heads of 16 numbers, keys and values; whole tiles of 64 positions. A block has room for 32.
+        for (context, k, v, token, positions) in [
+            (0, F16, F16, 256, 128),
+            (64, F32, F32, 512, 64),
+            (65, F32, F32, 512, 128),
+            (1 << 40, F16, F16, 256, 1 << 40),
+            (1, Q8_0, Q8_0, 4 * (34 + 34), 64),
+            (65, Q8_0, Q4_0, 4 * (34 + 18), 128),
+            (65, Q4_0, F16, 4 * (18 + 32), 128),
         ] {
-            let plan = plan(context, cache_type, 16);
+            let plan = plan(context, k, v, 16);
             assert_eq!(
                 (plan.kv_bytes_per_token, plan.kv_cache_bytes),
                 (token, token * positions),
@@ -90,7 +95,7 @@ mod tests {
         // A token's row of each buffer: x and y, q and what attention gives, k and v, gate and up, rope. The logits and
         // the packed activations come on top.
         let of_token = 4 * (2 * 64 + 2 * 64 + 2 * 32 + 2 * 96 + 16);
-        let scratch = |batch| plan(128, TensorType::F16, batch).scratch_bytes;
+        let scratch = |batch| plan(128, F16, F16, batch).scratch_bytes;
         assert!(scratch(1) >= of_token + 4 * 300 && scratch(1) < 2 * of_token + 4 * 300, "{}", scratch(1));
         assert!(scratch(64) >= 64 * of_token + 32 * 4 * 300, "{}", scratch(64));
         assert_eq!(scratch(0), scratch(1), "a pass has a token at least");

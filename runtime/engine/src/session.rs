@@ -4,8 +4,7 @@ use crate::forward::{Forward, logits_rows};
 use crate::kv_cache::KvCache;
 use crate::profile::Profile;
 use crate::{Error, MemoryPlan, Model, machine};
-use blocks::TensorType;
-use kernels::{Isa, Team};
+use kernels::{CacheType, CacheTypes, Isa, Team};
 
 /// A pass reads every weight once for all its tokens: beyond some hundreds arithmetic is all that is left, and
 /// longer passes only take more scratch.
@@ -19,8 +18,8 @@ const MAX_THREADS: usize = 1024;
 pub struct SessionOptions {
     /// Tokens that the cache can hold; 0: what the model was trained for.
     pub context: usize,
-    /// Type of the KV cache: F16 or F32.
-    pub cache_type: TensorType,
+    /// How the KV cache keeps keys and values.
+    pub cache: CacheTypes,
     /// Tokens of a pass in prefill at most. Results do not depend on it.
     pub batch: usize,
     /// Threads; 0: the physical cores that this process may use.
@@ -31,7 +30,13 @@ pub struct SessionOptions {
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { context: 0, cache_type: TensorType::F16, batch: 512, threads: 0, isa: Isa::detect() }
+        Self {
+            context: 0,
+            cache: CacheTypes::both(CacheType::F16),
+            batch: 512,
+            threads: 0,
+            isa: Isa::detect(),
+        }
     }
 }
 
@@ -77,7 +82,7 @@ impl<'m> Session<'m> {
             )));
         }
         let plan = MemoryPlan::new(model, options);
-        let cache = KvCache::new(model.config(), context, options.cache_type)?;
+        let cache = KvCache::new(model.config(), context, options.cache)?;
         let forward = Forward::new(model, batch)?;
         let team = Team::new(n_threads, options.isa).map_err(|why| {
             Error::Request(format!("cannot start {n_threads} threads: {why}. Fewer (--threads) may do"))

@@ -13,13 +13,19 @@
 //! A tile's keys and values are turned into floats once for up to [`QUERIES`] queries of a kv head: those of its group
 //! of query heads and of consecutive tokens.
 
+mod cache;
+mod keys;
+mod store;
 #[cfg(test)]
 mod tests;
+mod values;
+
+pub use cache::{CacheType, CacheTypes, UnknownCacheType};
+pub use store::{NewTokens, store};
 
 use crate::exp::exp;
 use crate::team::SharedSlice;
-use crate::{Isa, Team, halves, lanes};
-use blocks::{F32, TensorType};
+use crate::{Isa, Team, lanes};
 use std::ops::Range;
 
 /// Positions of a tile.
@@ -27,6 +33,9 @@ pub const TILE: usize = 64;
 
 /// Queries that share a tile.
 const QUERIES: usize = 32;
+
+/// Queries that share a load of it.
+const AT_ONCE: usize = 4;
 
 /// Floats of keys or values that are in hand at a time: half a first-level cache. A tile of wide heads takes several.
 const HAND: usize = 4096;
@@ -39,19 +48,17 @@ pub const MAX_HEAD_DIM: usize = HAND;
 pub struct Attention<'a> {
     /// Queries, `n_heads * head_dim` a token.
     pub q: &'a [f32],
-    /// Keys of this layer: per kv head `stride_bytes`, in it whole tiles: `head_dim` columns of [`TILE`] positions each.
-    pub k: &'a [u8],
-    /// Values: per kv head as many bytes, in it position after position `head_dim` numbers.
-    pub v: &'a [u8],
-    /// F32 or F16.
-    pub cache_type: TensorType,
-    /// Bytes from one kv head to the next.
-    pub stride_bytes: usize,
+    /// Keys of this layer: head after head, in whole tiles of [`TILE`] positions. [`store()`] puts them there.
+    pub k_cache: &'a [u8],
+    /// Values, likewise.
+    pub v_cache: &'a [u8],
+    /// How they are kept.
+    pub types: CacheTypes,
     /// Query heads; a multiple of `n_kv_heads`.
     pub n_heads: usize,
     /// Heads of the cache.
     pub n_kv_heads: usize,
-    /// Floats in a head, up to 4096.
+    /// Floats in a head, up to [`MAX_HEAD_DIM`].
     pub head_dim: usize,
     /// Position of the first query: it sees `first + 1` positions.
     pub first: usize,
@@ -62,10 +69,9 @@ pub struct Attention<'a> {
 /// Softmax(q·k / √head_dim) · v. Parallel over kv heads and tokens; the result does not depend on the threads.
 ///
 /// # Panics
-/// If shapes do not agree, the cache is too short, or its type is neither F32 nor F16.
+/// If shapes do not agree, or the cache is too short.
 pub fn attention(team: &Team, operation: Attention<'_>) {
-    let Attention { q, k, v, cache_type, stride_bytes, n_heads, n_kv_heads, head_dim, first, out } =
-        operation;
+    let Attention { q, k_cache, v_cache, types, n_heads, n_kv_heads, head_dim, first, out } = operation;
     let n_cols = n_heads.checked_mul(head_dim).expect("heads that can be addressed");
     assert_eq!(
         n_heads.checked_rem(n_kv_heads),
@@ -77,14 +83,13 @@ pub fn attention(team: &Team, operation: Attention<'_>) {
         q.len() == out.len() && q.len().is_multiple_of(n_cols),
         "queries and results of {n_cols} floats a token"
     );
-    assert!(matches!(cache_type, TensorType::F32 | TensorType::F16), "a cache of type {cache_type}");
     let n_tokens = q.len() / n_cols;
-    let row_bytes = head_dim * cache_type.block_bytes();
-    let n_tiles = (first + n_tokens).div_ceil(TILE);
-    assert!(n_tiles * TILE * row_bytes <= stride_bytes, "a cache with room for all positions");
+    let n_positions = (first + n_tokens).next_multiple_of(TILE);
+    let strides = [k_cache.len() / n_kv_heads, v_cache.len() / n_kv_heads];
     assert!(
-        k.len() >= n_kv_heads * stride_bytes && v.len() >= n_kv_heads * stride_bytes,
-        "a cache of all heads"
+        n_positions * types.k.position_bytes(head_dim) <= strides[0]
+            && n_positions * types.v.position_bytes(head_dim) <= strides[1],
+        "a cache with room for all positions"
     );
 
     let group = n_heads / n_kv_heads;
@@ -94,28 +99,29 @@ pub fn attention(team: &Team, operation: Attention<'_>) {
     team.for_each(n_kv_heads * runs, 1, |tasks| {
         for task in tasks {
             let (run, kv_head) = (runs - 1 - task / n_kv_heads, task % n_kv_heads);
-            let of_head = kv_head * stride_bytes..(kv_head + 1) * stride_bytes;
-            let cache = Head { k: &k[of_head.clone()], v: &v[of_head], cache_type, head_dim, isa };
-            let mut queries = [const { None }; QUERIES];
-            for (query, index) in queries.iter_mut().zip(run * QUERIES..n_tokens * group) {
+            let head = Head {
+                k: &k_cache[kv_head * strides[0]..][..strides[0]],
+                v: &v_cache[kv_head * strides[1]..][..strides[1]],
+                types,
+                head_dim,
+                isa,
+            };
+            let mut queries: [Query<'_>; QUERIES] = std::array::from_fn(|_| Query::none());
+            let of_run = run * QUERIES..(n_tokens * group).min((run + 1) * QUERIES);
+            let queries = &mut queries[..of_run.len()];
+            for (query, index) in queries.iter_mut().zip(of_run) {
                 let (token, head) = (index / group, kv_head * group + index % group);
                 let at = token * n_cols + head * head_dim;
                 // SAFETY: a query's results are its own; each belongs to one kv head and one run, and for_each hands
                 // out each pair of those once.
                 let out = unsafe { out.slice(at..at + head_dim) };
                 out.fill(0.0);
-                let n_visible = first + token + 1;
-                *query = Some(Query {
-                    q: &q[at..at + head_dim],
-                    out,
-                    n_visible,
-                    max: f32::NEG_INFINITY,
-                    total: 0.0,
-                });
+                *query =
+                    Query { q: &q[at..at + head_dim], out, n_visible: first + token + 1, ..Query::none() };
             }
             isa.run(
                 #[inline(always)]
-                || attend(&cache, &mut queries),
+                || attend(&head, queries),
             );
         }
     });
@@ -125,27 +131,9 @@ pub fn attention(team: &Team, operation: Attention<'_>) {
 struct Head<'a> {
     k: &'a [u8],
     v: &'a [u8],
-    cache_type: TensorType,
+    types: CacheTypes,
     head_dim: usize,
     isa: Isa,
-}
-
-impl Head<'_> {
-    /// Some numbers of the keys or values as floats.
-    #[inline(always)]
-    fn take<'h>(&self, cache: &[u8], numbers: Range<usize>, hand: &'h mut [f32; HAND]) -> &'h [f32] {
-        let floats = &mut hand[..numbers.len()];
-        let size = self.cache_type.block_bytes();
-        let bytes = &cache[numbers.start * size..numbers.end * size];
-        if self.cache_type == TensorType::F16 {
-            halves::to_f32(self.isa, blocks::from_bytes(bytes), floats);
-        } else {
-            for (x, number) in floats.iter_mut().zip(blocks::from_bytes::<F32>(bytes)) {
-                *x = number.to_f32();
-            }
-        }
-        floats
-    }
 }
 
 /// A query, and how far its softmax has come.
@@ -159,38 +147,41 @@ struct Query<'a> {
     total: f32,
 }
 
+/// A tile's scores for one query; then its weights.
+type Scores = [f32; TILE];
+
+/// All queries of a run, in the order of what they see.
 #[inline(always)]
-fn attend(cache: &Head<'_>, queries: &mut [Option<Query<'_>>; QUERIES]) {
-    let head_dim = cache.head_dim;
+fn attend(head: &Head<'_>, queries: &mut [Query<'_>]) {
+    let &Head { types, head_dim, isa, .. } = head;
     let scale = 1.0 / (head_dim as f32).sqrt();
-    let n_positions = queries.iter().flatten().map(|query| query.n_visible).max().unwrap_or(0);
+    let row_len = types.v.row_len(head_dim);
+    let n_positions = queries.last().map_or(0, |query| query.n_visible);
     let mut scores = [[0.0; TILE]; QUERIES];
     let mut hand = [0.0; HAND];
-    for tile in (0..n_positions).step_by(TILE) {
+    for first in (0..n_positions).step_by(TILE) {
+        // Earlier tokens do not see the last tiles.
+        let n_blind = queries.partition_point(|query| query.n_visible <= first);
+        let queries = &mut queries[n_blind..];
+        let scores = &mut scores[..queries.len()];
+
+        scores.fill([0.0; TILE]);
         for columns in hands(0..head_dim, TILE) {
-            let first = tile * head_dim;
-            let k = cache.take(cache.k, first + columns.start * TILE..first + columns.end * TILE, &mut hand);
-            for (query, scores) in queries.iter().flatten().zip(&mut scores) {
-                if tile < query.n_visible {
-                    if columns.start == 0 {
-                        *scores = [0.0; TILE];
-                    }
-                    add_weighted(scores, &query.q[columns.clone()], k);
-                }
-            }
+            let rows = &mut hand.as_chunks_mut::<TILE>().0[..columns.len()];
+            keys::take(isa, types.k, head.k, head_dim, first / TILE, columns.clone(), rows);
+            add_keys(scores, queries, columns, rows.as_flattened());
         }
-        for (query, scores) in queries.iter_mut().flatten().zip(&mut scores) {
-            query.weigh(&mut scores[..query.n_visible.saturating_sub(tile).min(TILE)], scale);
+        for (query, scores) in queries.iter_mut().zip(&mut *scores) {
+            query.weigh(scores, first, scale);
         }
-        for positions in hands(tile..n_positions.min(tile + TILE), head_dim) {
-            let v = cache.take(cache.v, positions.start * head_dim..positions.end * head_dim, &mut hand);
-            for (query, scores) in queries.iter_mut().flatten().zip(&scores) {
-                let n = query.n_visible.clamp(positions.start, positions.end) - positions.start;
-                add_weighted(query.out, &scores[positions.start - tile..][..n], v);
-            }
+        for positions in hands(first..n_positions.min(first + TILE), row_len) {
+            let rows = &mut hand[..positions.len() * row_len];
+            values::take(isa, types.v, head.v, head_dim, positions.clone(), rows);
+            let of_tile = positions.start - first..positions.end - first;
+            add_values(queries, scores, first, of_tile, rows, row_len);
         }
     }
-    for query in queries.iter_mut().flatten() {
+    for query in queries.iter_mut() {
         let total = query.total;
         query.out.iter_mut().for_each(|out| *out /= total);
     }
@@ -203,63 +194,116 @@ fn hands(rows: Range<usize>, n_floats: usize) -> impl Iterator<Item = Range<usiz
     rows.clone().step_by(n_rows).map(move |first| first..rows.end.min(first + n_rows))
 }
 
-impl Query<'_> {
-    /// Turns a tile's products with the keys into weights, and brings what was summed to the new maximum.
-    #[inline(always)]
-    fn weigh(&mut self, scores: &mut [f32], scale: f32) {
-        if scores.is_empty() {
-            return;
+/// What some columns of keys add to the scores.
+#[inline(always)]
+fn add_keys(scores: &mut [Scores], queries: &[Query<'_>], columns: Range<usize>, rows: &[f32]) {
+    let (fours, rest) = queries.as_chunks::<AT_ONCE>();
+    let (scores, scores_rest) = scores.as_chunks_mut::<AT_ONCE>();
+    for (scores, queries) in scores.iter_mut().zip(fours) {
+        let weights = queries.each_ref().map(|query| &query.q[columns.clone()]);
+        add_weighted(scores.each_mut().map(|scores| &mut scores[..]), weights, rows, TILE);
+    }
+    for (scores, query) in scores_rest.iter_mut().zip(rest) {
+        add_weighted([scores], [&query.q[columns.clone()]], rows, TILE);
+    }
+}
+
+/// What some positions of the tile at `first` add to the results.
+#[inline(always)]
+fn add_values(
+    queries: &mut [Query<'_>],
+    scores: &[Scores],
+    first: usize,
+    positions: Range<usize>,
+    rows: &[f32],
+    row_len: usize,
+) {
+    // Those of its positions that a query sees.
+    let seen =
+        |query: &Query<'_>| positions.start..(query.n_visible - first).clamp(positions.start, positions.end);
+    let (fours, rest) = queries.as_chunks_mut::<AT_ONCE>();
+    let (scores, scores_rest) = scores.as_chunks::<AT_ONCE>();
+    for (queries, scores) in fours.iter_mut().zip(scores) {
+        let by_all = seen(&queries[0]);
+        let weights = scores.each_ref().map(|scores| &scores[by_all.clone()]);
+        add_weighted(queries.each_mut().map(|query| &mut *query.out), weights, rows, row_len);
+        for (query, scores) in queries.iter_mut().zip(scores) {
+            let alone = by_all.end..seen(query).end;
+            let rows = &rows[(by_all.len() * row_len).min(rows.len())..];
+            add_weighted([&mut *query.out], [&scores[alone]], rows, row_len);
         }
-        scores.iter_mut().for_each(|score| *score *= scale);
-        let max = scores.iter().fold(self.max, |max, &score| if score > max { score } else { max });
+    }
+    for (query, scores) in rest.iter_mut().zip(scores_rest) {
+        let seen = seen(query);
+        add_weighted([&mut *query.out], [&scores[seen]], rows, row_len);
+    }
+}
+
+impl Query<'_> {
+    /// One that sees nothing.
+    fn none() -> Self {
+        Self { q: &[], out: &mut [], n_visible: 0, max: f32::NEG_INFINITY, total: 0.0 }
+    }
+
+    /// Turns the products with the keys of the tile at `first` into weights, zeros for those that the query does not
+    /// see, and brings what was summed to the new maximum.
+    #[inline(always)]
+    fn weigh(&mut self, scores: &mut Scores, first: usize, scale: f32) {
+        let n = (self.n_visible - first).min(TILE);
+        for (i, score) in scores.iter_mut().enumerate() {
+            *score = if i < n { *score * scale } else { f32::NEG_INFINITY };
+        }
+        let max = lanes::max(scores, self.max);
         let correction = exp(self.max - max);
-        scores.iter_mut().for_each(|score| *score = exp(*score - max));
+        for (i, score) in scores.iter_mut().enumerate() {
+            *score = if i < n { exp(*score - max) } else { 0.0 };
+        }
         self.total = self.total.mul_add(correction, lanes::sum(scores));
         self.out.iter_mut().for_each(|out| *out *= correction);
         self.max = max;
     }
 }
 
-/// `out += Σ weight · row`, row by row; some floats at a time, whose sums stay in registers.
+/// `out += Σ weight · row` for each of some queries, row by row; some columns at a time, whose sums stay in registers.
 #[inline(always)]
-fn add_weighted(out: &mut [f32], weights: &[f32], rows: &[f32]) {
-    let n_cols = out.len();
-    let (wide, rest) = out.as_chunks_mut::<64>();
-    let (half, rest) = rest.as_chunks_mut::<32>();
-    let (narrow, rest) = rest.as_chunks_mut::<8>();
-    let mut at = 0;
-    for out in wide {
-        add_weighted_columns(out, weights, rows, n_cols, at);
-        at += out.len();
+fn add_weighted<const N: usize>(mut out: [&mut [f32]; N], weights: [&[f32]; N], rows: &[f32], stride: usize) {
+    let n_cols = out[0].len();
+    let mut first = 0;
+    macro_rules! columns {
+        ($($width:literal)*) => {$(
+            while n_cols - first >= $width {
+                let out = out.each_mut().map(|out| {
+                    let out: &mut [f32; $width] = (&mut out[first..first + $width]).try_into().expect("as many");
+                    out
+                });
+                add_weighted_columns(out, weights, rows, stride, first);
+                first += $width;
+            }
+        )*};
     }
-    for out in half {
-        add_weighted_columns(out, weights, rows, n_cols, at);
-        at += out.len();
-    }
-    for out in narrow {
-        add_weighted_columns(out, weights, rows, n_cols, at);
-        at += out.len();
-    }
-    for out in rest.as_chunks_mut::<1>().0 {
-        add_weighted_columns(out, weights, rows, n_cols, at);
-        at += 1;
-    }
+    columns!(64 16 8 1);
 }
 
 #[inline(always)]
-fn add_weighted_columns<const N: usize>(
-    out: &mut [f32; N],
-    weights: &[f32],
+fn add_weighted_columns<const N: usize, const WIDTH: usize>(
+    mut out: [&mut [f32; WIDTH]; N],
+    weights: [&[f32]; N],
     rows: &[f32],
-    n_cols: usize,
+    stride: usize,
     first: usize,
 ) {
-    let mut sums = *out;
-    for (weight, row) in weights.iter().zip(rows.chunks_exact(n_cols)) {
-        let row: &[f32; N] = row[first..first + N].try_into().expect("N columns");
-        for i in 0..N {
-            sums[i] = weight.mul_add(row[i], sums[i]);
+    let n = weights[0].len();
+    let weights = weights.map(|weights| &weights[..n]);
+    let mut sums = out.each_ref().map(|out| **out);
+    for (k, row) in rows.chunks_exact(stride).take(n).enumerate() {
+        let row: &[f32; WIDTH] = row[first..first + WIDTH].try_into().expect("as many");
+        for (sums, weights) in sums.iter_mut().zip(&weights) {
+            for i in 0..WIDTH {
+                sums[i] = weights[k].mul_add(row[i], sums[i]);
+            }
         }
     }
-    *out = sums;
+    for (out, sums) in out.iter_mut().zip(sums) {
+        **out = sums;
+    }
 }

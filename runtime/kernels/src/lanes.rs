@@ -48,6 +48,20 @@ pub(crate) fn sum(x: &[f32]) -> f32 {
     total(lanes)
 }
 
+/// The largest number, `least` at least; a NaN is passed over. No order changes it, so the lanes only make it fast.
+#[inline(always)]
+pub(crate) fn max(x: &[f32], least: f32) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [least; LANES];
+    let (x, rest) = x.as_chunks::<LANES>();
+    for x in x {
+        for i in 0..LANES {
+            lanes[i] = larger(lanes[i], x[i]);
+        }
+    }
+    rest.iter().chain(&lanes).fold(least, |a, &b| larger(a, b))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -67,10 +67,13 @@ mod team;
 mod unpack;
 
 pub use activations::{Activations, Packing};
-pub use attention::{Attention, MAX_HEAD_DIM, TILE as ATTENTION_TILE, attention};
+pub use attention::{
+    Attention, CacheType, CacheTypes, MAX_HEAD_DIM, NewTokens, TILE as ATTENTION_TILE, UnknownCacheType,
+    attention, store,
+};
 pub use elementwise::{add, rms_norm, silu_mul};
 pub use isa::{Isa, IsaError};
-pub use machine::{int8_peak, read_bandwidth};
+pub use machine::{f32_peak, int8_peak, read_bandwidth};
 pub use matmul::{Product, Rows, matmul};
 pub use rope::{RopeTable, rope};
 pub use team::Team;

@@ -8,8 +8,8 @@ mod avx512;
 mod neon;
 mod scalar;
 
-use crate::Team;
 use crate::isa::dispatch;
+use crate::{Isa, Team};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -58,6 +58,17 @@ const ROUNDS: usize = 1 << 16;
 /// that products at this level are made of: independent chains of it in registers, the best of the passes that fit
 /// into `time`, of at least one. No kernel for quantized weights can pass it.
 pub fn int8_peak(team: &Team, time: Duration) -> f64 {
+    peak(team, time, |isa| dispatch!(isa, chains(black_box(ROUNDS)) and avx512))
+}
+
+/// Fused multiply-adds of floats that the team's threads do together in a second, likewise. Neither float weights nor
+/// attention can pass it.
+pub fn f32_peak(team: &Team, time: Duration) -> f64 {
+    peak(team, time, |isa| dispatch!(isa, f32_chains(black_box(ROUNDS)) and avx512))
+}
+
+/// `chains` tells how many products it did.
+fn peak(team: &Team, time: Duration, chains: impl Fn(Isa) -> usize + Sync) -> f64 {
     let (n, isa, start) = (team.n_threads(), team.isa(), Instant::now());
     let done = AtomicUsize::new(0);
     let mut best = 0.0_f64;
@@ -66,8 +77,7 @@ pub fn int8_peak(team: &Team, time: Duration) -> f64 {
         let pass = Instant::now();
         team.for_each(n, 1, |range| {
             for _ in range {
-                let n_products = dispatch!(isa, chains(black_box(ROUNDS)) and avx512);
-                done.fetch_add(n_products, Ordering::Relaxed);
+                done.fetch_add(chains(isa), Ordering::Relaxed);
             }
         });
         best = best.max(done.load(Ordering::Relaxed) as f64 / pass.elapsed().as_secs_f64());
@@ -78,7 +88,6 @@ pub fn int8_peak(team: &Team, time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Isa;
 
     #[test]
     fn a_rate_is_measured() {
@@ -86,6 +95,8 @@ mod tests {
         assert!(rate.is_finite() && rate > 0.0);
         for isa in Isa::available() {
             let rate = int8_peak(&Team::new(2, isa).unwrap(), Duration::ZERO);
+            assert!(rate.is_finite() && rate > 0.0, "{isa}");
+            let rate = f32_peak(&Team::new(2, isa).unwrap(), Duration::ZERO);
             assert!(rate.is_finite() && rate > 0.0, "{isa}");
         }
     }

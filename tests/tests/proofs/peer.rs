@@ -8,6 +8,7 @@ use blocks::TensorType;
 use engine::{Model, Session, SessionOptions};
 use ggml::{Llama, Options};
 use gguf::File;
+use kernels::{CacheType, CacheTypes};
 use llamita_tests::{Divergence, Window, converted, decoded_to_f32, held_out_text, log_softmax, windows};
 use quantize::FileType;
 use std::ops::ControlFlow;
@@ -16,9 +17,10 @@ use std::path::Path;
 const WINDOW: usize = 256;
 
 /// Logits of all tokens of all windows, one after the other.
-fn ours(path: &Path, cache_type: TensorType, windows: &[Window]) -> Vec<f32> {
+fn ours(path: &Path, cache_type: CacheType, windows: &[Window]) -> Vec<f32> {
     let model = Model::open(path).unwrap();
-    let options = SessionOptions { context: WINDOW, cache_type, ..Default::default() };
+    let options =
+        SessionOptions { context: WINDOW, cache: CacheTypes::both(cache_type), ..Default::default() };
     let mut session = Session::new(&model, &options).unwrap();
     let mut all = Vec::new();
     for window in windows {
@@ -71,9 +73,9 @@ fn logits_are_as_close_to_the_truth_as_llama_cpps() {
     for file_type in FileType::all() {
         let path = converted(file_type);
         let n_vocab = Model::open(&path).unwrap().config().n_vocab;
-        let exact = ours(&decoded_to_f32(&path), TensorType::F32, &windows);
+        let exact = ours(&decoded_to_f32(&path), CacheType::F32, &windows);
         let truth = llama_cpps(&decoded_to_f32(&path), TensorType::F32, &windows);
-        let here = ours(&path, TensorType::F32, &windows);
+        let here = ours(&path, CacheType::F32, &windows);
         let there = llama_cpps(&path, TensorType::F32, &windows);
         let here_kl = divergence(&exact, &here, n_vocab).mean_kl();
         let there_kl = divergence(&exact, &there, n_vocab).mean_kl();

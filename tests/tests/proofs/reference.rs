@@ -1,8 +1,7 @@
 //! The engine computes what PyTorch computes, and the same bits however the work is cut.
 
-use blocks::TensorType;
 use engine::{Model, Session, SessionOptions};
-use kernels::Isa;
+use kernels::{CacheType, CacheTypes, Isa};
 use llamita_tests::{bundled, converted, did_not_run};
 use quantize::FileType;
 
@@ -31,7 +30,7 @@ fn argmax(logits: &[f32]) -> u32 {
 }
 
 #[track_caller]
-fn check_against_pytorch(cache_type: TensorType, tolerance: f32) {
+fn check_against_pytorch(cache_type: CacheType, tolerance: f32) {
     let model = Model::open(converted(FileType::F32)).unwrap();
     let tokenizer = model.tokenizer();
     let prompts = reference();
@@ -43,14 +42,15 @@ fn check_against_pytorch(cache_type: TensorType, tolerance: f32) {
             "{}",
             prompt.text
         );
-        let options = SessionOptions { context: 128, cache_type, ..Default::default() };
+        let options =
+            SessionOptions { context: 128, cache: CacheTypes::both(cache_type), ..Default::default() };
         let mut session = Session::new(&model, &options).unwrap();
         let logits = session.feed(&prompt.tokens).unwrap();
         for &(token, expected) in &prompt.last_logits_top10 {
             let off = (logits[token as usize] - expected).abs();
             assert!(off <= tolerance, "{cache_type} cache, {:?}: token {token} is off by {off}", prompt.text);
         }
-        if cache_type != TensorType::F32 {
+        if cache_type != CacheType::F32 {
             continue; // a token that won by less than the cache's rounding may lose
         }
         let mut next = argmax(logits);
@@ -68,12 +68,12 @@ fn check_against_pytorch(cache_type: TensorType, tolerance: f32) {
 
 #[test]
 fn tokens_and_logits_equal_pytorchs_with_an_f32_cache() {
-    check_against_pytorch(TensorType::F32, 1e-3);
+    check_against_pytorch(CacheType::F32, 1e-3);
 }
 
 #[test]
 fn logits_equal_pytorchs_with_an_f16_cache() {
-    check_against_pytorch(TensorType::F16, 1e-2);
+    check_against_pytorch(CacheType::F16, 1e-2);
 }
 
 /// Bits of the logits of every token.

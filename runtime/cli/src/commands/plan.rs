@@ -1,8 +1,8 @@
 //! `llamita plan`: what a model will take, before it is loaded.
 
 use crate::error::Error;
-use crate::{flags, terminal, units};
-use blocks::TensorType;
+use crate::flags::CacheFlags;
+use crate::{terminal, units};
 use engine::{MemoryPlan, Model, SessionOptions};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -18,9 +18,8 @@ pub(crate) struct Args {
     /// Tokens of context [default: what the model was trained for]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     context: Option<u32>,
-    /// Type of the KV cache
-    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = flags::cache_type())]
-    cache_type: TensorType,
+    #[command(flatten)]
+    cache: CacheFlags,
     /// Write JSON, in bytes
     #[arg(long)]
     json: bool,
@@ -38,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let model = Model::open(&args.model)?;
     let options = SessionOptions {
         context: args.context.unwrap_or(0) as usize,
-        cache_type: args.cache_type,
+        cache: args.cache.types(),
         ..SessionOptions::default()
     };
     let plan = MemoryPlan::new(&model, &options);
@@ -50,7 +49,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         });
     }
     let per_token = units::bytes(plan.kv_bytes_per_token);
-    let cache = format!("{} tokens of {per_token}; it grows as the text does", units::count(plan.context));
+    let cache = format!(
+        "{} tokens of {per_token} ({}); it grows as the text does",
+        units::count(plan.context),
+        options.cache
+    );
     let answer =
         if plan.fits() { "it fits" } else { "it does not fit: a smaller --context or type of file helps" };
     let rows = [

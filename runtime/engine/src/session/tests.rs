@@ -3,6 +3,7 @@
 use super::*;
 use crate::tiny::{Random, Tiny};
 use crate::{Config, Norm};
+use blocks::TensorType;
 
 /// Longer than a tile of attention, no multiple of the batches below.
 const N_TOKENS: usize = 70;
@@ -13,7 +14,7 @@ fn prompt(n_vocab: usize) -> Vec<u32> {
 }
 
 fn options() -> SessionOptions {
-    SessionOptions { threads: 1, cache_type: TensorType::F32, ..Default::default() }
+    SessionOptions { threads: 1, cache: CacheTypes::both(CacheType::F32), ..Default::default() }
 }
 
 /// Logits after every token, fed in runs of `step` tokens.
@@ -152,18 +153,20 @@ fn logits_are_those_of_the_formula() {
         let tokens = prompt(tiny.config.n_vocab);
         let expected: Vec<Vec<f64>> = tokens.iter().map(|&token| reference.feed(token)).collect();
         let range = expected.iter().flatten().fold(0.0f64, |max, x| max.max(x.abs()));
-        for (cache_type, bound) in [(TensorType::F32, 1e-5), (TensorType::F16, 1e-2)] {
-            let mut session = Session::new(&model, &SessionOptions { cache_type, ..options() }).unwrap();
+        for (ty, bound) in [(CacheType::F32, 1e-5), (CacheType::F16, 1e-2)] {
+            let cache = CacheTypes::both(ty);
+            let mut session = Session::new(&model, &SessionOptions { cache, ..options() }).unwrap();
             let found = logits(&mut session, &tokens, N_TOKENS);
             let differences = expected.iter().flatten().zip(found.iter().flatten());
             let worst = differences.map(|(e, &f)| (e - f64::from(f)).abs()).fold(0.0, f64::max) / range;
-            assert!(worst < bound, "{name}, {cache_type}: {worst:e} of the range {range}");
+            assert!(worst < bound, "{name}, {ty}: {worst:e} of the range {range}");
         }
     }
 }
 
 #[test]
 fn every_way_to_the_logits_gives_the_same_bits() {
+    use CacheType::{F16, F32, Q4_0, Q8_0};
     let mut models = shapes();
     for ty in [TensorType::F16, TensorType::Q4_0, TensorType::Q5_1, TensorType::Q8_0, TensorType::Q6K] {
         let mut tiny = Tiny { ty, ..Tiny::new() };
@@ -175,7 +178,8 @@ fn every_way_to_the_logits_gives_the_same_bits() {
     for (name, tiny) in models {
         let model = tiny.model();
         let tokens = prompt(tiny.config.n_vocab);
-        for cache_type in [TensorType::F32, TensorType::F16] {
+        for (k, v) in [(F32, F32), (F16, F16), (Q8_0, Q8_0), (Q4_0, Q8_0), (F16, Q4_0)] {
+            let cache = CacheTypes { k, v };
             let mut first = None;
             for (batch, step, threads) in [
                 (512, N_TOKENS, 1),
@@ -185,7 +189,7 @@ fn every_way_to_the_logits_gives_the_same_bits() {
                 (64, N_TOKENS, 3),
                 (1, 2, 2),
             ] {
-                let options = SessionOptions { batch, threads, cache_type, ..options() };
+                let options = SessionOptions { batch, threads, cache, ..options() };
                 let mut session = Session::new(&model, &options).unwrap();
                 assert_eq!((session.n_threads(), session.batch()), (threads, batch.min(128)));
                 let found = bits(&logits(&mut session, &tokens, step));
@@ -193,7 +197,7 @@ fn every_way_to_the_logits_gives_the_same_bits() {
                 let first = first.get_or_insert_with(|| found.clone());
                 assert!(
                     *first == found,
-                    "{name}, {cache_type} cache: batch {batch}, step {step}, {threads} threads"
+                    "{name}, cache of {cache}: batch {batch}, step {step}, {threads} threads"
                 );
             }
         }
@@ -273,7 +277,6 @@ fn a_request_that_cannot_be_met_changes_nothing() {
     }
     assert_eq!(session.feed(&tokens[38..40]).unwrap(), &straight[..]);
     for (options, words) in [
-        (SessionOptions { cache_type: TensorType::Q4_0, ..options() }, "F16 or F32"),
         (SessionOptions { threads: 100_000, ..options() }, "--threads"),
         (SessionOptions { context: usize::MAX, ..options() }, "--context"),
     ] {

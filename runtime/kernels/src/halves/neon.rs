@@ -1,6 +1,6 @@
 //! See the parent.
 
-use crate::isa::neon::{halves as four, store_floats};
+use crate::isa::neon::{four_halves, halves as four, load_floats, store_floats};
 use blocks::F16;
 
 #[inline]
@@ -11,4 +11,14 @@ pub(super) fn to_f32(halves: &[F16], out: &mut [f32]) {
         store_floats(out, four(*halves));
     }
     super::scalar::to_f32(halves_rest, out_rest);
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn from_f32(floats: &[f32], out: &mut [F16]) {
+    let ((floats, floats_rest), (out, out_rest)) = (floats.as_chunks::<4>(), out.as_chunks_mut::<4>());
+    for (floats, out) in floats.iter().zip(out) {
+        *out = four_halves(load_floats(floats));
+    }
+    super::scalar::from_f32(floats_rest, out_rest);
 }

@@ -36,6 +36,14 @@ pub(crate) fn load_16(bytes: &[u8; 16]) -> __m128i {
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
+/// Sixteen bytes, to memory.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn store_16(bytes: &mut [u8; 16], x: __m128i) {
+    // SAFETY: sixteen bytes can be written to the array, at any alignment.
+    unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), x) }
+}
+
 /// Eight floats.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]

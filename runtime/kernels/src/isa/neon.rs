@@ -53,6 +53,13 @@ pub(crate) fn halves(halves: [F16; 4]) -> float32x4_t {
     vcvt_f32_f16(vreinterpret_f16_u16(vcreate_u16(u64::from_le_bytes(bytemuck::cast(halves)))))
 }
 
+/// Four floats as the nearest halves.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn four_halves(floats: float32x4_t) -> [F16; 4] {
+    bytemuck::cast(vget_lane_u64::<0>(vreinterpret_u64_f16(vcvt_f16_f32(floats))).to_le_bytes())
+}
+
 /// Sixteen bytes of four rows, turned: vector `j` has bytes `4j … 4j + 3` of row `r` in its 32-bit lane `r`.
 #[inline]
 #[target_feature(enable = "neon")]

@@ -1,4 +1,4 @@
-//! See [`super::int8_peak`]: `rounds` steps of twelve chains; the number of products is returned.
+//! See [`super::int8_peak`] and [`super::f32_peak`]: `rounds` steps of twelve chains; the number of products is returned.
 
 use core::arch::x86_64::*;
 use std::hint::black_box;
@@ -14,4 +14,16 @@ pub(super) fn chains(rounds: usize) -> usize {
     }
     black_box(sums);
     rounds * 12 * 32
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn f32_chains(rounds: usize) -> usize {
+    let (mut sums, x) = ([_mm256_setzero_ps(); 12], _mm256_set1_ps(black_box(0.5)));
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm256_fmadd_ps(*sum, x, x);
+        }
+    }
+    black_box(sums);
+    rounds * 12 * 8
 }

@@ -1,4 +1,4 @@
-//! See [`super::int8_peak`]: `rounds` steps of twelve chains; the number of products is returned.
+//! See [`super::int8_peak`] and [`super::f32_peak`]: `rounds` steps of twelve chains; the number of products is returned.
 
 use core::arch::aarch64::*;
 use std::hint::black_box;
@@ -14,4 +14,16 @@ pub(super) fn chains(rounds: usize) -> usize {
     }
     black_box(sums);
     rounds * 12 * 8
+}
+
+#[target_feature(enable = "neon")]
+pub(super) fn f32_chains(rounds: usize) -> usize {
+    let (mut sums, x) = ([vdupq_n_f32(0.0); 12], vdupq_n_f32(black_box(0.5)));
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = vfmaq_f32(x, *sum, x);
+        }
+    }
+    black_box(sums);
+    rounds * 12 * 4
 }
