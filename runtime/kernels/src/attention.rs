@@ -32,7 +32,7 @@ use std::ops::Range;
 pub const TILE: usize = 64;
 
 /// Queries that share a tile.
-const QUERIES: usize = 32;
+const QUERIES: usize = 64;
 
 /// Queries that share a load of it.
 const AT_ONCE: usize = 4;
@@ -136,6 +136,20 @@ struct Head<'a> {
     isa: Isa,
 }
 
+/// The tile after one, in as many parts as the tile is taken in: what is to be prefetched meanwhile.
+#[inline(always)]
+fn ahead(
+    half: &[u8],
+    ty: CacheType,
+    head_dim: usize,
+    tile: usize,
+    n_parts: usize,
+) -> impl Iterator<Item = &[u8]> {
+    let tile_bytes = TILE * ty.position_bytes(head_dim);
+    let next = half.get((tile + 1) * tile_bytes..(tile + 2) * tile_bytes).unwrap_or_default();
+    next.chunks(tile_bytes.div_ceil(n_parts)).chain(std::iter::repeat(&[][..]))
+}
+
 /// A query, and how far its softmax has come.
 struct Query<'a> {
     q: &'a [f32],
@@ -150,6 +164,10 @@ struct Query<'a> {
 /// A tile's scores for one query; then its weights.
 type Scores = [f32; TILE];
 
+/// Keys or values as floats, where no vector of them lies across two lines of the first cache.
+#[repr(align(64))]
+struct Hand([f32; HAND]);
+
 /// All queries of a run, in the order of what they see.
 #[inline(always)]
 fn attend(head: &Head<'_>, queries: &mut [Query<'_>]) {
@@ -158,7 +176,7 @@ fn attend(head: &Head<'_>, queries: &mut [Query<'_>]) {
     let row_len = types.v.row_len(head_dim);
     let n_positions = queries.last().map_or(0, |query| query.n_visible);
     let mut scores = [[0.0; TILE]; QUERIES];
-    let mut hand = [0.0; HAND];
+    let Hand(hand) = &mut Hand([0.0; HAND]);
     for first in (0..n_positions).step_by(TILE) {
         // Earlier tokens do not see the last tiles.
         let n_blind = queries.partition_point(|query| query.n_visible <= first);
@@ -166,19 +184,24 @@ fn attend(head: &Head<'_>, queries: &mut [Query<'_>]) {
         let scores = &mut scores[..queries.len()];
 
         scores.fill([0.0; TILE]);
-        for columns in hands(0..head_dim, TILE) {
+        let ahead_k = ahead(head.k, types.k, head_dim, first / TILE, head_dim.div_ceil(HAND / TILE));
+        for (columns, ahead) in hands(0..head_dim, TILE).zip(ahead_k) {
+            isa.prefetch(ahead);
             let rows = &mut hand.as_chunks_mut::<TILE>().0[..columns.len()];
             keys::take(isa, types.k, head.k, head_dim, first / TILE, columns.clone(), rows);
-            add_keys(scores, queries, columns, rows.as_flattened());
+            add_keys(isa, scores, queries, columns, rows.as_flattened());
         }
         for (query, scores) in queries.iter_mut().zip(&mut *scores) {
             query.weigh(scores, first, scale);
         }
-        for positions in hands(first..n_positions.min(first + TILE), row_len) {
+        let positions = first..n_positions.min(first + TILE);
+        let ahead_v = ahead(head.v, types.v, head_dim, first / TILE, TILE.div_ceil(HAND / row_len));
+        for (positions, ahead) in hands(positions, row_len).zip(ahead_v) {
+            isa.prefetch(ahead);
             let rows = &mut hand[..positions.len() * row_len];
             values::take(isa, types.v, head.v, head_dim, positions.clone(), rows);
             let of_tile = positions.start - first..positions.end - first;
-            add_values(queries, scores, first, of_tile, rows, row_len);
+            add_values(isa, queries, scores, first, of_tile, rows, row_len);
         }
     }
     for query in queries.iter_mut() {
@@ -196,21 +219,22 @@ fn hands(rows: Range<usize>, n_floats: usize) -> impl Iterator<Item = Range<usiz
 
 /// What some columns of keys add to the scores.
 #[inline(always)]
-fn add_keys(scores: &mut [Scores], queries: &[Query<'_>], columns: Range<usize>, rows: &[f32]) {
+fn add_keys(isa: Isa, scores: &mut [Scores], queries: &[Query<'_>], columns: Range<usize>, rows: &[f32]) {
     let (fours, rest) = queries.as_chunks::<AT_ONCE>();
     let (scores, scores_rest) = scores.as_chunks_mut::<AT_ONCE>();
     for (scores, queries) in scores.iter_mut().zip(fours) {
         let weights = queries.each_ref().map(|query| &query.q[columns.clone()]);
-        add_weighted(scores.each_mut().map(|scores| &mut scores[..]), weights, rows, TILE);
+        add_weighted(isa, scores.each_mut().map(|scores| &mut scores[..]), weights, rows, TILE);
     }
     for (scores, query) in scores_rest.iter_mut().zip(rest) {
-        add_weighted([scores], [&query.q[columns.clone()]], rows, TILE);
+        add_weighted(isa, [scores], [&query.q[columns.clone()]], rows, TILE);
     }
 }
 
 /// What some positions of the tile at `first` add to the results.
 #[inline(always)]
 fn add_values(
+    isa: Isa,
     queries: &mut [Query<'_>],
     scores: &[Scores],
     first: usize,
@@ -226,16 +250,16 @@ fn add_values(
     for (queries, scores) in fours.iter_mut().zip(scores) {
         let by_all = seen(&queries[0]);
         let weights = scores.each_ref().map(|scores| &scores[by_all.clone()]);
-        add_weighted(queries.each_mut().map(|query| &mut *query.out), weights, rows, row_len);
+        add_weighted(isa, queries.each_mut().map(|query| &mut *query.out), weights, rows, row_len);
         for (query, scores) in queries.iter_mut().zip(scores) {
             let alone = by_all.end..seen(query).end;
             let rows = &rows[(by_all.len() * row_len).min(rows.len())..];
-            add_weighted([&mut *query.out], [&scores[alone]], rows, row_len);
+            add_weighted(isa, [&mut *query.out], [&scores[alone]], rows, row_len);
         }
     }
     for (query, scores) in rest.iter_mut().zip(scores_rest) {
         let seen = seen(query);
-        add_weighted([&mut *query.out], [&scores[seen]], rows, row_len);
+        add_weighted(isa, [&mut *query.out], [&scores[seen]], rows, row_len);
     }
 }
 
@@ -266,7 +290,13 @@ impl Query<'_> {
 
 /// `out += Σ weight · row` for each of some queries, row by row; some columns at a time, whose sums stay in registers.
 #[inline(always)]
-fn add_weighted<const N: usize>(mut out: [&mut [f32]; N], weights: [&[f32]; N], rows: &[f32], stride: usize) {
+fn add_weighted<const N: usize>(
+    isa: Isa,
+    mut out: [&mut [f32]; N],
+    weights: [&[f32]; N],
+    rows: &[f32],
+    stride: usize,
+) {
     let n_cols = out[0].len();
     let mut first = 0;
     macro_rules! columns {
@@ -281,7 +311,10 @@ fn add_weighted<const N: usize>(mut out: [&mut [f32]; N], weights: [&[f32]; N], 
             }
         )*};
     }
-    columns!(64 16 8 1);
+    if isa.n_floats() == 16 {
+        columns!(64);
+    }
+    columns!(16 8 1);
 }
 
 #[inline(always)]

@@ -3,6 +3,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
@@ -17,7 +19,7 @@ use blocks::F16;
 #[inline]
 pub(crate) fn to_f32(isa: Isa, halves: &[F16], out: &mut [f32]) {
     assert_eq!(halves.len(), out.len());
-    dispatch!(isa, to_f32(halves, out));
+    dispatch!(isa, to_f32(halves, out) and avx512);
 }
 
 /// Writes the halves nearest to `floats` to `out`, ties to even; beyond 65504 infinite.

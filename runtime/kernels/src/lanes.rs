@@ -5,15 +5,17 @@
 /// Virtual lanes.
 pub(crate) const LANES: usize = 16;
 
-/// The tree: lanes 8 apart, then 4, 2 and 1.
+/// The tree: lanes 8 apart, then 4, 2 and 1. Each step is an array of its own: a loop over widths stays one.
 #[inline(always)]
-fn total(mut lanes: [f32; LANES]) -> f32 {
-    for width in [8, 4, 2, 1] {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-    }
-    lanes[0]
+fn join(lanes: [f32; LANES], of: impl Fn(f32, f32) -> f32) -> f32 {
+    let lanes: [f32; 8] = std::array::from_fn(|i| of(lanes[i], lanes[i + 8]));
+    let lanes: [f32; 4] = std::array::from_fn(|i| of(lanes[i], lanes[i + 4]));
+    of(of(lanes[0], lanes[2]), of(lanes[1], lanes[3]))
+}
+
+#[inline(always)]
+fn total(lanes: [f32; LANES]) -> f32 {
+    join(lanes, |a, b| a + b)
 }
 
 /// `Σ x·y`, by fused multiply-adds.
@@ -59,7 +61,10 @@ pub(crate) fn max(x: &[f32], least: f32) -> f32 {
             lanes[i] = larger(lanes[i], x[i]);
         }
     }
-    rest.iter().chain(&lanes).fold(least, |a, &b| larger(a, b))
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = larger(*lane, x);
+    }
+    join(lanes, larger)
 }
 
 #[cfg(test)]
@@ -72,6 +77,8 @@ mod tests {
             let x: Vec<f32> = (0..n).map(f32::from).collect();
             let exact = f32::from(n) * (f32::from(n) - 1.0) / 2.0;
             assert_eq!(sum(&x), exact, "{n}");
+            assert_eq!(max(&x, -1.0), if n == 0 { -1.0 } else { f32::from(n) - 1.0 }, "{n}");
+            assert_eq!(max(&x, 1000.0), 1000.0, "{n}");
             assert_eq!(dot(&x, &vec![2.0; x.len()]), 2.0 * exact, "{n}");
         }
     }

@@ -3,7 +3,7 @@
 use super::cache::{CacheType, RUN, to_q4_0, to_q8_0};
 use super::keys::padded;
 use crate::{Isa, halves};
-use blocks::{F16, F32, Q4_0, Q8_0};
+use blocks::{Block, F16, F32, Q4_0, Q8_0};
 use std::ops::Range;
 
 /// Puts a position's value into its head.
@@ -52,48 +52,64 @@ pub(super) fn take(
             }
         }
         CacheType::F16 => halves::to_f32(isa, bytemuck::cast_slice(rows), out),
-        CacheType::Q8_0 => take_blocks(isa, rows, out, |block: &Q8_0| block.d, take_q8_0),
-        CacheType::Q4_0 => take_blocks(isa, rows, out, |block: &Q4_0| block.d, take_q4_0),
+        CacheType::Q8_0 => take_blocks::<Q8_0>(isa, rows, out),
+        CacheType::Q4_0 => take_blocks::<Q4_0>(isa, rows, out),
     }
 }
 
-#[inline(always)]
-fn take_q8_0(block: &Q8_0, d: f32, out: &mut [f32; RUN]) {
-    for (out, &q) in out.iter_mut().zip(&block.q) {
-        *out = f32::from(q) * d;
+/// A block whose numbers are integers times a scale.
+trait Scaled: Block {
+    fn scale(&self) -> F16;
+
+    /// Its numbers, by the scale as a float.
+    fn take(&self, d: f32, out: &mut [f32; RUN]);
+}
+
+impl Scaled for Q8_0 {
+    #[inline(always)]
+    fn scale(&self) -> F16 {
+        self.d
+    }
+
+    #[inline(always)]
+    fn take(&self, d: f32, out: &mut [f32; RUN]) {
+        for (out, &q) in out.iter_mut().zip(&self.q) {
+            *out = f32::from(q) * d;
+        }
     }
 }
 
-#[inline(always)]
-fn take_q4_0(block: &Q4_0, d: f32, out: &mut [f32; RUN]) {
-    let (low, high) = out.split_at_mut(RUN / 2);
-    for (out, &q) in low.iter_mut().zip(&block.q) {
-        *out = (i32::from(q & 15) - 8) as f32 * d;
+impl Scaled for Q4_0 {
+    #[inline(always)]
+    fn scale(&self) -> F16 {
+        self.d
     }
-    for (out, &q) in high.iter_mut().zip(&block.q) {
-        *out = (i32::from(q >> 4) - 8) as f32 * d;
+
+    #[inline(always)]
+    fn take(&self, d: f32, out: &mut [f32; RUN]) {
+        let (low, high) = out.split_at_mut(RUN / 2);
+        for (out, &q) in low.iter_mut().zip(&self.q) {
+            *out = (i32::from(q & 15) - 8) as f32 * d;
+        }
+        for (out, &q) in high.iter_mut().zip(&self.q) {
+            *out = (i32::from(q >> 4) - 8) as f32 * d;
+        }
     }
 }
 
 /// Scales become floats some at a time: there is no plain code for one.
 #[inline(always)]
-fn take_blocks<B: bytemuck::Pod>(
-    isa: Isa,
-    rows: &[u8],
-    out: &mut [f32],
-    scale: impl Fn(&B) -> F16,
-    take: impl Fn(&B, f32, &mut [f32; RUN]),
-) {
+fn take_blocks<B: Scaled>(isa: Isa, rows: &[u8], out: &mut [f32]) {
     const AT_A_TIME: usize = 16;
-    let blocks = bytemuck::cast_slice::<u8, B>(rows);
-    for (blocks, out) in blocks.chunks(AT_A_TIME).zip(out.as_chunks_mut::<RUN>().0.chunks_mut(AT_A_TIME)) {
+    let (blocks, out) = (bytemuck::cast_slice::<u8, B>(rows), out.as_chunks_mut::<RUN>().0);
+    for (blocks, out) in blocks.chunks(AT_A_TIME).zip(out.chunks_mut(AT_A_TIME)) {
         let (mut halves, mut scales) = ([F16([0; 2]); AT_A_TIME], [0.0; AT_A_TIME]);
         for (half, block) in halves.iter_mut().zip(blocks) {
-            *half = scale(block);
+            *half = block.scale();
         }
         halves::to_f32(isa, &halves, &mut scales);
         for ((block, d), out) in blocks.iter().zip(scales).zip(out) {
-            take(block, d, out);
+            block.take(d, out);
         }
     }
 }
