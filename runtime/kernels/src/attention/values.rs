@@ -73,9 +73,7 @@ impl Scaled for Q8_0 {
 
     #[inline(always)]
     fn take(&self, d: f32, out: &mut [f32; RUN]) {
-        for (out, &q) in out.iter_mut().zip(&self.q) {
-            *out = f32::from(q) * d;
-        }
+        *out = self.q.map(|q| f32::from(q) * d);
     }
 }
 
@@ -87,13 +85,9 @@ impl Scaled for Q4_0 {
 
     #[inline(always)]
     fn take(&self, d: f32, out: &mut [f32; RUN]) {
-        let (low, high) = out.split_at_mut(RUN / 2);
-        for (out, &q) in low.iter_mut().zip(&self.q) {
-            *out = (i32::from(q & 15) - 8) as f32 * d;
-        }
-        for (out, &q) in high.iter_mut().zip(&self.q) {
-            *out = (i32::from(q >> 4) - 8) as f32 * d;
-        }
+        let (low, high) = out.as_mut_slice().split_at_mut(RUN / 2);
+        low.copy_from_slice(&self.q.map(|q| (i32::from(q & 15) - 8) as f32 * d));
+        high.copy_from_slice(&self.q.map(|q| (i32::from(q >> 4) - 8) as f32 * d));
     }
 }
 
