@@ -24,6 +24,7 @@ pub use cache::{CacheType, CacheTypes, UnknownCacheType};
 pub use store::{NewTokens, store};
 
 use crate::exp::exp;
+use crate::isa::prefetch;
 use crate::team::SharedSlice;
 use crate::{Isa, Team, lanes};
 use std::ops::Range;
@@ -39,6 +40,9 @@ const AT_ONCE: usize = 4;
 
 /// Floats of keys or values that are in hand at a time: half a first-level cache. A tile of wide heads takes several.
 const HAND: usize = 4096;
+
+/// Bytes that one prefetch asks for.
+const LINE: usize = 64;
 
 /// Floats of a head at most: at least one position must fit.
 pub const MAX_HEAD_DIM: usize = HAND;
@@ -186,7 +190,7 @@ fn attend(head: &Head<'_>, queries: &mut [Query<'_>]) {
         scores.fill([0.0; TILE]);
         let ahead_k = ahead(head.k, types.k, head_dim, first / TILE, head_dim.div_ceil(HAND / TILE));
         for (columns, ahead) in hands(0..head_dim, TILE).zip(ahead_k) {
-            isa.prefetch(ahead);
+            ahead.chunks(LINE).for_each(|line| prefetch(line.as_ptr()));
             let rows = &mut hand.as_chunks_mut::<TILE>().0[..columns.len()];
             keys::take(isa, types.k, head.k, head_dim, first / TILE, columns.clone(), rows);
             add_keys(isa, scores, queries, columns, rows.as_flattened());
@@ -197,7 +201,7 @@ fn attend(head: &Head<'_>, queries: &mut [Query<'_>]) {
         let positions = first..n_positions.min(first + TILE);
         let ahead_v = ahead(head.v, types.v, head_dim, first / TILE, TILE.div_ceil(HAND / row_len));
         for (positions, ahead) in hands(positions, row_len).zip(ahead_v) {
-            isa.prefetch(ahead);
+            ahead.chunks(LINE).for_each(|line| prefetch(line.as_ptr()));
             let rows = &mut hand[..positions.len() * row_len];
             values::take(isa, types.v, head.v, head_dim, positions.clone(), rows);
             let of_tile = positions.start - first..positions.end - first;

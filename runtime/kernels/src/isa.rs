@@ -140,22 +140,6 @@ impl Isa {
         }
     }
 
-    /// Asks for memory that will be read soon.
-    #[inline(always)]
-    pub(crate) fn prefetch(self, bytes: &[u8]) {
-        for line in bytes.chunks(64) {
-            match self {
-                Self::Scalar => {}
-                #[cfg(target_arch = "x86_64")]
-                // SAFETY: the tokens prove that the function's features were detected.
-                Self::Avx2(_) | Self::Avx512(_) => unsafe { avx2::prefetch(line.as_ptr()) },
-                #[cfg(target_arch = "aarch64")]
-                // SAFETY: likewise.
-                Self::Neon(_) => unsafe { neon::prefetch(line.as_ptr()) },
-            }
-        }
-    }
-
     /// Runs plain code compiled with this level's features. What `body` calls must be `#[inline(always)]`, or it stays
     /// what it is: right, but slow.
     #[inline(always)]
