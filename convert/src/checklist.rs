@@ -6,7 +6,7 @@
 //! hashed, by another thread than encodes. The two stay close enough to share the page cache, so the disk is read
 //! once; and the sum is known when the last number is converted, before the output gets its name.
 
-use crate::torch::MappedFile;
+use crate::mapped_file::MappedFile;
 use crate::{Error, input};
 use md5::{Digest, Md5};
 use rayon::prelude::*;

@@ -1,5 +1,7 @@
 //! Small checkpoints for the tests, written as `torch.save` writes them, and as it never would.
 
+pub(crate) mod hugging_face;
+
 use std::path::Path;
 
 /// A pickle in the making: protocol 2, without the memo that Python's pickler adds.

@@ -1,9 +1,12 @@
-//! Checkpoints to GGUF: Meta's shards, their pickle, their tokenizer.
+//! Checkpoints to GGUF, from Meta's layout or Hugging Face's.
 //!
 //! ```text
 //! folder ──▶ checkpoint   which files            family     what the name tells
-//!        ──▶ torch        zip, pickle, views     params     params.json
-//!        ──▶ plan         names, merge           tokenizer  tokenizer.model
+//!                         Meta                              Hugging Face
+//!        ──▶ tensors      torch: zip, pickle                safetensors
+//!        ──▶ params       params.json                       config.json
+//!        ──▶ tokenizer    tokenizer.model                   tokenizer.json or tokenizer.model
+//!        ──▶ plan         names, merge
 //!        ──▶ metadata ──▶ quantize::TensorStream ──▶ one GGUF, whole or not at all
 //! ```
 //!
@@ -18,13 +21,18 @@ mod error;
 mod family;
 #[cfg(test)]
 mod fixture;
+mod foreign;
 mod input;
+mod json;
+mod mapped_file;
 mod merge;
 mod metadata;
 mod names;
 mod params;
 mod plan;
 mod rope_factors;
+mod safetensors;
+mod tensors;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
@@ -33,15 +41,15 @@ mod torch;
 pub use chat_template::{LLAMA2_CHAT_TEMPLATE, LLAMA3_CHAT_TEMPLATE};
 pub use error::Error;
 
-use checklist::{Checklist, Watch};
+use checklist::Watch;
 use checkpoint::Checkpoint;
 use family::Name;
-use params::Params;
+use mapped_file::MappedFile;
+use params::{Params, RopeScaling};
 use plan::{Plan, Planned};
 use quantize::{FileType, Matrix, Monitor, TensorStream};
 use std::path::{Path, PathBuf};
-use tokenizer::{Release, Tokenizer};
-use torch::{MappedFile, Tensors};
+use tokenizer::Vocabulary;
 
 /// How to convert.
 #[derive(Clone, Debug)]
@@ -50,7 +58,7 @@ pub struct Options {
     pub file_type: FileType,
     /// Which chat template the file carries.
     pub chat_template: ChatTemplate,
-    /// The context length, in place of what the folder's name tells.
+    /// The context length, in place of what the checkpoint or the folder's name tells.
     pub context_length: Option<u32>,
     /// Check `checklist.chk`.
     pub verify: bool,
@@ -59,7 +67,8 @@ pub struct Options {
 /// The chat template that a converted file carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChatTemplate {
-    /// Llama 2's where the folder's name says chat, Llama 3's where it says Instruct, else none; said either way.
+    /// The folder's own, where it has one; else Llama 2's where the folder's name says chat, Llama 3's where it says
+    /// Instruct, else none. Said either way.
     Auto,
     /// None.
     None,
@@ -101,38 +110,37 @@ pub fn convert(
     };
     check_is_no_input(&output, &checkpoint)?;
 
-    let checklists = if options.verify { read_checklists(&checkpoint, monitor)? } else { Vec::new() };
-    let params = Params::read(&checkpoint.params)?;
-    let tokenizer = Tokenizer::read(&checkpoint.tokenizer)?;
+    let checklists = if options.verify { checkpoint.checklists(monitor)? } else { Vec::new() };
+    let params = checkpoint.params()?;
     let files =
-        checkpoint.shards.iter().map(|shard| MappedFile::open(shard)).collect::<Result<Vec<_>, _>>()?;
-    let shards = files.iter().map(Tensors::parse).collect::<Result<Vec<_>, _>>()?;
-    let plan = Plan::new(&shards, &params)?;
-    tokenizer.check_size(&checkpoint.tokenizer, plan.n_vocab)?;
+        checkpoint.weights().iter().map(|file| MappedFile::open(file)).collect::<Result<Vec<_>, _>>()?;
+    let plan = Plan::new(&checkpoint.tensors(&files)?, &params)?;
+    let vocabulary = checkpoint.vocabulary(plan.n_vocab, &params, &name, monitor)?;
 
-    let context_length = context_length(options, &name, &params, &tokenizer, monitor);
-    if let Some(note) = plan.feed_forward_note(&params) {
-        monitor.note(&note);
+    let context_length = context_length(options, &name, &params, &vocabulary, monitor);
+    let feed_forward_note = plan.feed_forward_note(&params);
+    for note in params.notes.iter().chain(&feed_forward_note).chain(&plan.tied_note) {
+        monitor.note(note);
     }
+    let source = (checkpoint.kind(), files.len());
     let mut metadata =
-        metadata::describe(name.as_str(), &params, &plan, shards.len(), context_length, options.file_type);
-    let template = chat_template::choose(&options.chat_template, &name, tokenizer.is_tiktoken(), monitor)?;
-    let release = Release { later: params.use_scaled_rope, instruct: name.says_instruct() };
-    tokenizer.describe(release, &mut metadata);
+        metadata::describe(name.as_str(), &params, &plan, source, context_length, options.file_type);
+    let own = checkpoint.chat_template()?;
+    let template = chat_template::choose(&options.chat_template, own, &name, &vocabulary, monitor)?;
+    vocabulary.describe(&mut metadata);
     if let Some(template) = template {
         metadata.set("tokenizer.chat_template", &*template);
     }
 
     let mut specs: Vec<_> =
         plan.tensors.iter().map(|tensor| tensor.spec(options.file_type, plan.tied)).collect();
-    if plan.tied_by_copy {
-        monitor.note("output.weight repeats tok_embeddings.weight: it is written once, and serves as both");
-    }
-    let factors = params.use_scaled_rope.then(|| rope_factors::of(&params));
-    if let Some(factors) = &factors {
-        let factor = rope_factors::scale(&params);
-        monitor
-            .note(&format!("scaled rotary embedding: by {factor}, as Llama 3 models of this size have it"));
+    let factors = match &params.rope_scaling {
+        RopeScaling::Llama3(stretch) => Some((rope_factors::of(&params, stretch), stretch.factor)),
+        RopeScaling::None | RopeScaling::Linear(_) => None,
+    };
+    if let Some((factors, factor)) = &factors {
+        let file = params.file_name();
+        monitor.note(&format!("scaled rotary embedding, by {factor}: {file} has Llama 3.1's"));
         specs.push(rope_factors::spec(factors));
     }
     for spec in &specs {
@@ -150,7 +158,8 @@ pub fn convert(
     }
     let output_bytes = gguf::total_bytes(&metadata, &specs);
     let stream = TensorStream::new(gguf::Writer::create(&output, &metadata, &specs)?);
-    write(stream, &plan, &specs, factors.as_deref(), &files, watch, monitor)?;
+    let factors = factors.as_ref().map(|(factors, _)| factors.as_slice());
+    write(stream, &plan, &specs, factors, watch, monitor)?;
 
     let input_bytes = checkpoint.files().map(|file| file.metadata().map_or(0, |found| found.len())).sum();
     Ok(Summary { output, output_bytes, input_bytes })
@@ -173,14 +182,13 @@ fn write(
     plan: &Plan<'_>,
     specs: &[gguf::TensorSpec],
     rope_factors: Option<&[f32]>,
-    files: &[MappedFile],
     mut watch: Watch<'_>,
     monitor: &dyn Monitor,
 ) -> Result<(), Error> {
     let total = plan.input_bytes();
     let mut done = 0;
     monitor.start(total);
-    for (Planned { meta, name, source }, spec) in plan.tensors.iter().zip(specs) {
+    for (Planned { source_name, name, source }, spec) in plan.tensors.iter().zip(specs) {
         let matrix = Matrix { name, ty: spec.ty, n_cols: source.n_cols(), n_rows: source.n_rows() };
         let encode = || {
             stream.tensor(&matrix, |rows, floats| {
@@ -192,14 +200,11 @@ fn write(
         // Up to what was converted before this tensor: those bytes are still in the page cache.
         let (encoded, ()) = rayon::join(encode, || watch.follow(done, total));
         encoded.map_err(|error| match error {
-            // The user's word for the tensor, and the shard that is damaged.
+            // The checkpoint's word for the tensor, and the file that is damaged.
             Error::Encode(quantize::Error::NotFinite { row, col, value, .. }) => {
+                let row = source.source_row(row as usize) as u64;
                 let problem = format!("row {row}, column {col} of the whole is {value}: the file is damaged");
-                Error::malformed(
-                    files[source.part_of(row, col)].path(),
-                    format_args!("tensor `{meta}`"),
-                    problem,
-                )
+                Error::malformed(source.path_of(row, col), format_args!("tensor `{source_name}`"), problem)
             }
             error => error,
         })?;
@@ -222,42 +227,20 @@ fn check_is_no_input(output: &Path, checkpoint: &Checkpoint) -> Result<(), Error
     }
 }
 
-/// The lists of MD5 sums, after the small files have been checked against them and every listed shard was found.
-fn read_checklists(checkpoint: &Checkpoint, monitor: &dyn Monitor) -> Result<Vec<Checklist>, Error> {
-    let list = Checklist::read(&checkpoint.checklist)?;
-    if list.is_none() {
-        let path = checkpoint.checklist.display();
-        monitor.note(&format!("{path} is not there: the files' MD5 sums are not checked"));
-    }
-    let n_shards = checkpoint.shards.len();
-    if let Some(missing) = list
-        .iter()
-        .flat_map(Checklist::names)
-        .find(|name| checkpoint::shard_number(name).is_some_and(|n| n >= n_shards))
-    {
-        let problem = "this shard is missing, though checklist.chk lists it; download it too";
-        return Err(Error::unfit(&checkpoint.checklist.with_file_name(missing), problem));
-    }
-    let lists: Vec<_> =
-        [list, Checklist::read(&checkpoint.tokenizer_checklist)?].into_iter().flatten().collect();
-    for file in [&checkpoint.params, &checkpoint.tokenizer] {
-        lists.iter().try_for_each(|list| list.check_small(file))?;
-    }
-    Ok(lists)
-}
-
 fn context_length(
     options: &Options,
     name: &Name,
     params: &Params,
-    tokenizer: &Tokenizer,
+    vocabulary: &Vocabulary,
     monitor: &dyn Monitor,
 ) -> u32 {
     options.context_length.unwrap_or_else(|| {
-        let (n, why) = match (params.use_scaled_rope, tokenizer.is_tiktoken()) {
-            (true, _) => (131_072, "params.json has Llama 3.1's scaled rotary embedding"),
-            (false, true) => (8192, "the tokenizer is Llama 3's"),
-            (false, false) => name.context_length(params.rope_theta),
+        let is_scaled = matches!(params.rope_scaling, RopeScaling::Llama3(_));
+        let (n, why) = match (params.context_length, is_scaled, vocabulary.is_byte_level()) {
+            (Some(n), ..) => (n, "max_position_embeddings in config.json says so"),
+            (None, true, _) => (131_072, "params.json has Llama 3.1's scaled rotary embedding"),
+            (None, false, true) => (8192, "the tokenizer is Llama 3's"),
+            (None, false, false) => name.context_length(params.rope_theta),
         };
         monitor.note(&format!("context length: {n}, because {why}; --context-length overrides it"));
         n

@@ -4,10 +4,12 @@
 //! from there when it is its turn.
 
 use crate::Error;
-use crate::names::{Axis, Kind};
-use crate::torch::{Tensors, View};
+use crate::names::{Axis, Kind, Layout};
+use crate::params::Params;
+use crate::tensors::{Tensors, View};
 use std::fmt::Write;
 use std::ops::Range;
+use std::path::Path;
 
 /// A whole tensor.
 #[derive(Debug)]
@@ -18,13 +20,21 @@ pub(crate) struct Merged<'a> {
     /// `None`: a vector.
     n_rows: Option<u64>,
     n_cols: u64,
+    /// The length of a head whose rows lie in Hugging Face's order.
+    halves_of: Option<usize>,
 }
 
 impl<'a> Merged<'a> {
     /// The tensor called `name` in every shard. All shards have the same shape and type of it.
-    pub(crate) fn new(shards: &[Tensors<'a>], kind: &Kind, name: &str, n_cols: u64) -> Result<Self, Error> {
-        let fault = |shard: &Tensors<'_>, problem: String| {
-            Error::malformed(shard.path(), format_args!("tensor `{name}`"), problem)
+    pub(crate) fn new(
+        shards: &[Box<dyn Tensors<'a> + 'a>],
+        kind: &Kind,
+        name: &str,
+        n_cols: u64,
+        params: &Params,
+    ) -> Result<Self, Error> {
+        let fault = |part: &View<'_>, problem: String| {
+            Error::malformed(part.path(), format_args!("tensor `{name}`"), problem)
         };
         let mut parts = Vec::with_capacity(shards.len());
         for shard in shards {
@@ -38,14 +48,14 @@ impl<'a> Merged<'a> {
                     part.shape(),
                     first.ty(),
                     first.shape(),
-                    shards[0].path().display()
+                    first.path().display()
                 );
-                return Err(fault(shard, problem));
+                return Err(fault(&part, problem));
             }
             if part.n_rows().is_some() != kind.rows.is_some() {
                 let dimensions = if kind.rows.is_some() { "two dimensions" } else { "one dimension" };
                 return Err(fault(
-                    shard,
+                    &part,
                     format!("its shape is {:?}; it should have {dimensions}", part.shape()),
                 ));
             }
@@ -67,11 +77,13 @@ impl<'a> Merged<'a> {
             }
             _ => (part_rows.map(|rows| rows * n), part_cols),
         };
-        Ok(Self { parts, axis, n_rows, n_cols })
+        let is_in_halves = kind.is_turned && params.layout == Layout::HuggingFace;
+        let halves_of = is_in_halves.then_some(params.head_dim as usize);
+        Ok(Self { parts, axis, n_rows, n_cols, halves_of })
     }
 
     /// Compares with what the hyperparameters ask for.
-    pub(crate) fn expect(&self, n_rows: Option<u64>, n_cols: u64) -> Result<(), String> {
+    pub(crate) fn expect(&self, n_rows: Option<u64>, n_cols: u64, params: &Params) -> Result<(), String> {
         if (self.n_rows, self.n_cols) == (n_rows, n_cols) {
             return Ok(());
         }
@@ -82,14 +94,16 @@ impl<'a> Merged<'a> {
             let whole = shape(self.n_rows, self.n_cols);
             write!(problem, " in each of {n} files, {whole:?} in all").expect("a string takes it");
         }
-        write!(problem, "; params.json asks for {:?}", shape(n_rows, n_cols)).expect("a string takes it");
+        let file = params.file_name();
+        write!(problem, "; {file} asks for {:?}", shape(n_rows, n_cols)).expect("a string takes it");
         // Is it that files are missing? Then the split length comes out at some higher count.
         let (found, asked) = match self.axis {
             Axis::Cols => (self.n_cols, n_cols),
             _ => (self.n_rows.unwrap_or(self.n_cols), n_rows.unwrap_or(n_cols)),
         };
         let n_asked = asked / (found / n);
-        if self.axis != Axis::Copy && asked % (found / n) == 0 && n_asked > n && n_asked <= 64 {
+        let is_split = params.layout == Layout::Meta && self.axis != Axis::Copy;
+        if is_split && asked % (found / n) == 0 && n_asked > n && n_asked <= 64 {
             write!(
                 problem,
                 ". That takes {n_asked} files: are consolidated.{n:02}.pth and following missing?"
@@ -128,11 +142,26 @@ impl<'a> Merged<'a> {
         self.n_cols
     }
 
-    /// Which shard a weight is in.
-    pub(crate) fn part_of(&self, row: u64, col: usize) -> usize {
-        match self.axis {
+    /// The file that a weight is in.
+    pub(crate) fn path_of(&self, row: u64, col: usize) -> &'a Path {
+        let part = match self.axis {
             Axis::Cols => col / self.parts[0].n_cols(),
             _ => row as usize / self.parts[0].n_rows().unwrap_or(1),
+        };
+        self.parts[part].path()
+    }
+
+    /// The checkpoint's row for one of the output's.
+    ///
+    /// A pair of rows that the rotary embedding turns lies side by side in a GGUF. Hugging Face puts the first rows of
+    /// all pairs of a head into its first half, and the second ones into its second.
+    pub(crate) fn source_row(&self, row: usize) -> usize {
+        match self.halves_of {
+            None => row,
+            Some(head_dim) => {
+                let (head, row) = (row / head_dim, row % head_dim);
+                head * head_dim + row % 2 * (head_dim / 2) + row / 2
+            }
         }
     }
 
@@ -149,7 +178,7 @@ impl<'a> Merged<'a> {
     /// Consecutive rows as floats.
     pub(crate) fn decode(&self, rows: Range<u64>, out: &mut [f32]) {
         for (row, out) in rows.zip(out.chunks_exact_mut(self.n_cols as usize)) {
-            let row = row as usize;
+            let row = self.source_row(row as usize);
             match self.axis {
                 Axis::Cols => {
                     for (part, out) in self.parts.iter().zip(out.chunks_exact_mut(self.parts[0].n_cols())) {

@@ -1,6 +1,6 @@
 //! The output's keys: what a reader needs to run the model, in llama.cpp's words, and where the file comes from.
 
-use crate::params::Params;
+use crate::params::{Params, RopeScaling};
 use crate::plan::Plan;
 use gguf::Metadata;
 use quantize::FileType;
@@ -11,12 +11,12 @@ pub(crate) const ROPE_THETA: f32 = 10_000.0;
 /// `general.quantization_version`: the layouts that ggml has had since June 2023, and that `runtime/blocks` states.
 const QUANTIZATION_VERSION: u32 = 2;
 
-/// Everything but the tokenizer and the chat template.
+/// Everything but the tokenizer and the chat template. `source`: what kind of checkpoint it was, and of how many files.
 pub(crate) fn describe(
     name: &str,
     params: &Params,
     plan: &Plan<'_>,
-    n_shards: usize,
+    source: (&str, usize),
     context_length: u32,
     file_type: FileType,
 ) -> Metadata {
@@ -38,12 +38,20 @@ pub(crate) fn describe(
     metadata.set("llama.attention.head_count", count(params.n_heads));
     metadata.set("llama.attention.head_count_kv", count(params.n_kv_heads));
     metadata.set("llama.attention.layer_norm_rms_epsilon", params.norm_eps);
-    metadata.set("llama.rope.dimension_count", count(params.head_dim()));
+    if params.says_head_dim {
+        metadata.set("llama.attention.key_length", count(params.head_dim));
+        metadata.set("llama.attention.value_length", count(params.head_dim));
+    }
+    metadata.set("llama.rope.dimension_count", count(params.head_dim));
     metadata.set("llama.rope.freq_base", params.rope_theta.unwrap_or(ROPE_THETA));
+    if let RopeScaling::Linear(factor) = params.rope_scaling {
+        metadata.set("llama.rope.scaling.type", "linear");
+        metadata.set("llama.rope.scaling.factor", factor);
+    }
 
     metadata.set("llamita.convert.version", env!("CARGO_PKG_VERSION"));
-    metadata.set("llamita.convert.source", "Meta checkpoint");
+    metadata.set("llamita.convert.source", source.0);
     metadata.set("llamita.convert.source_type", plan.tensors[0].source.ty().name());
-    metadata.set("llamita.convert.source_shards", n_shards as u32);
+    metadata.set("llamita.convert.source_shards", source.1 as u32);
     metadata
 }

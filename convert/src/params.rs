@@ -1,7 +1,10 @@
-//! `params.json`: what the shapes alone do not tell.
+//! The hyperparameters: what the shapes alone do not tell.
 
-use crate::{Error, input};
-use serde_json::{Map, Value};
+mod hugging_face;
+mod meta;
+
+use crate::json::Keys;
+use crate::{Error, names::Layout};
 use std::path::{Path, PathBuf};
 
 /// Far above any Llama (dim 16384, 126 layers, 128 heads), far below where products overflow.
@@ -9,166 +12,129 @@ const MAX_DIM: u64 = 1 << 20;
 const MAX_LAYERS: u64 = 1 << 12;
 const MAX_HEADS: u64 = 1 << 14;
 const MAX_VOCABULARY: u64 = 1 << 24;
-/// Meta's files have 150 bytes.
+/// Meta's files have 150 bytes, Hugging Face's a thousand.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Keys that change the arithmetic in ways that this converter does not write down.
-const FOREIGN: &[(&str, &str)] = &[
-    ("rope_scaling_factor", "a rotary embedding with a scale of its own"),
-    ("high_freq_factor", "a rotary embedding with a scale of its own"),
-    ("quantization_args", "a quantized checkpoint"),
-    ("lora_args", "a checkpoint with adapters"),
-    ("moe", "a mixture of experts"),
-    ("moe_args", "a mixture of experts"),
-    ("vision_chunk_size", "a vision model"),
-];
+/// What a value of the rotary base may be.
+const THETAS: std::ops::RangeInclusive<f64> = 1.0..=1e12;
+/// What a norm's epsilon may be.
+const EPSILONS: std::ops::RangeInclusive<f64> = 1e-12..=0.1;
 
-/// The hyperparameters. Lengths are positive, `n_heads` divides `dim`, `n_kv_heads` divides `n_heads`.
+/// The hyperparameters. Lengths are positive, `head_dim` is even, `n_kv_heads` divides `n_heads`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Params {
     pub(crate) path: PathBuf,
+    /// Whose names the tensors have, and in which order the rows of `q` and `k` lie.
+    pub(crate) layout: Layout,
     pub(crate) dim: u64,
     pub(crate) n_layers: u64,
     pub(crate) n_heads: u64,
     pub(crate) n_kv_heads: u64,
+    /// The length of a head.
+    pub(crate) head_dim: u64,
+    /// The file names that length, and it need not be `dim / n_heads`.
+    pub(crate) says_head_dim: bool,
     pub(crate) norm_eps: f32,
     /// `None` before Code Llama: 10000.
     pub(crate) rope_theta: Option<f32>,
-    /// Llama 3.1 and later: slow turns are stretched over a longer context.
-    pub(crate) use_scaled_rope: bool,
+    pub(crate) rope_scaling: RopeScaling,
     /// `None`: absent or −1, the shapes decide.
     pub(crate) vocab_size: Option<u64>,
-    /// What `multiple_of` and `ffn_dim_multiplier` make the feed-forward length. A claim: the shapes decide.
-    pub(crate) n_ff_claimed: Option<u64>,
+    pub(crate) feed_forward: FeedForward,
+    /// `None`: the file does not tell.
+    pub(crate) context_length: Option<u32>,
+    /// Whether the embedding is the output matrix too; `None`: it is where there is no other.
+    pub(crate) tied: Option<bool>,
+    /// What a user should know of them.
+    pub(crate) notes: Vec<String>,
+}
+
+/// What the file says of the feed-forward length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FeedForward {
+    /// Nothing.
+    Unsaid,
+    /// What a rule of thumb makes of it: the shapes decide.
+    Claimed(u64),
+    /// The length itself.
+    Exact(u64),
+}
+
+/// How the rotary embedding was stretched over a longer context than the model was first trained for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum RopeScaling {
+    None,
+    /// Every turn is slower by this factor.
+    Linear(f32),
+    /// Slow turns alone are slower: Llama 3.1's way.
+    Llama3(Stretch),
+}
+
+/// Llama 3.1's way of stretching.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Stretch {
+    /// By how much the slowest pairs are slowed down.
+    pub(crate) factor: f64,
+    /// Positions before the stretching.
+    pub(crate) trained_context: f64,
+    /// Turns in that context at and below which a pair is slowed by the whole factor.
+    pub(crate) few_turns: f64,
+    /// Turns in that context at and above which a pair is left alone; more than `few_turns`.
+    pub(crate) many_turns: f64,
 }
 
 impl Params {
-    /// Reads and checks the file.
-    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
-        let text = input::read_small(path, MAX_FILE_BYTES)?;
-        let map = serde_json::from_slice::<Map<String, Value>>(&text).map_err(|error| {
-            let place = format_args!("line {}, column {}", error.line(), error.column());
-            let problem = error.to_string();
-            let problem = problem.rsplit_once(" at line").map_or(&*problem, |(problem, _)| problem);
-            Error::malformed(
-                path,
-                place,
-                format_args!("this is no JSON object of hyperparameters: {problem}"),
-            )
-        })?;
-        let keys = Keys { path, map: &map };
-        for (key, what) in FOREIGN {
-            if map.get(*key).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false))) {
-                return Err(keys.fault(key, format!("this is {what}, which llamita does not convert yet")));
-            }
-        }
-
-        let dim = keys.required("dim", MAX_DIM)?;
-        let n_heads = keys.required("n_heads", MAX_HEADS)?;
-        let n_kv_heads = keys.count("n_kv_heads", MAX_HEADS)?.unwrap_or(n_heads);
-        if dim % n_heads != 0 || !(dim / n_heads).is_multiple_of(2) {
-            return Err(
-                keys.fault("n_heads", format!("{n_heads} heads do not share a dim of {dim} in even parts"))
-            );
-        }
-        if n_heads % n_kv_heads != 0 {
-            return Err(
-                keys.fault("n_kv_heads", format!("{n_kv_heads} key heads do not divide {n_heads} heads"))
-            );
-        }
-        Ok(Self {
-            path: path.to_owned(),
-            dim,
-            n_layers: keys.required("n_layers", MAX_LAYERS)?,
-            n_heads,
-            n_kv_heads,
-            norm_eps: keys
-                .float("norm_eps", 1e-12..=0.1)?
-                .ok_or_else(|| keys.fault("norm_eps", "it is missing"))? as f32,
-            rope_theta: keys.float("rope_theta", 1.0..=1e12)?.map(|theta| theta as f32),
-            use_scaled_rope: keys.flag("use_scaled_rope")?,
-            vocab_size: match map.get("vocab_size") {
-                Some(value) if value.as_i64() == Some(-1) => None,
-                _ => keys.count("vocab_size", MAX_VOCABULARY)?,
-            },
-            n_ff_claimed: feed_forward(
-                dim,
-                keys.count("multiple_of", MAX_DIM)?,
-                keys.float("ffn_dim_multiplier", 1e-3..=1e3)?,
-            ),
-        })
+    /// Reads and checks `params.json`.
+    pub(crate) fn read_meta(path: &Path) -> Result<Self, Error> {
+        meta::read(path)
     }
 
-    /// The dimension of a head.
-    pub(crate) fn head_dim(&self) -> u64 {
-        self.dim / self.n_heads
-    }
-}
-
-/// Meta's rule: two thirds of four times the width, times a factor, rounded up.
-fn feed_forward(dim: u64, multiple_of: Option<u64>, multiplier: Option<f64>) -> Option<u64> {
-    let n_ff = 8 * dim / 3;
-    let n_ff = multiplier.map_or(n_ff, |multiplier| (multiplier * n_ff as f64) as u64);
-    Some(n_ff.next_multiple_of(multiple_of?))
-}
-
-/// The object's keys, with sentences for what they should hold.
-struct Keys<'a> {
-    path: &'a Path,
-    map: &'a Map<String, Value>,
-}
-
-impl Keys<'_> {
-    fn fault(&self, key: &str, problem: impl std::fmt::Display) -> Error {
-        Error::malformed(self.path, format_args!("key `{key}`"), problem)
+    /// Reads and checks `config.json`.
+    pub(crate) fn read_hugging_face(path: &Path) -> Result<Self, Error> {
+        hugging_face::read(path)
     }
 
-    fn count(&self, key: &str, max: u64) -> Result<Option<u64>, Error> {
-        match self.map.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => match value.as_u64() {
-                Some(n) if (1..=max).contains(&n) => Ok(Some(n)),
-                _ => Err(self.fault(key, format!("{} is no whole number from 1 to {max}", brief(value)))),
-            },
+    /// Its file's name, for sentences.
+    pub(crate) fn file_name(&self) -> &'static str {
+        match self.layout {
+            Layout::Meta => "params.json",
+            Layout::HuggingFace => "config.json",
         }
     }
 
-    fn required(&self, key: &str, max: u64) -> Result<u64, Error> {
-        self.count(key, max)?.ok_or_else(|| self.fault(key, "it is missing"))
-    }
-
-    fn flag(&self, key: &str) -> Result<bool, Error> {
-        match self.map.get(key) {
-            None | Some(Value::Null) => Ok(false),
-            Some(Value::Bool(flag)) => Ok(*flag),
-            Some(value) => Err(self.fault(key, format!("{} is neither true nor false", brief(value)))),
-        }
-    }
-
-    fn float(&self, key: &str, range: std::ops::RangeInclusive<f64>) -> Result<Option<f64>, Error> {
-        match self.map.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => match value.as_f64() {
-                Some(x) if range.contains(&x) => Ok(Some(x)),
-                _ => {
-                    let problem = format!(
-                        "{} is no number from {:e} to {:e}",
-                        brief(value),
-                        range.start(),
-                        range.end()
-                    );
-                    Err(self.fault(key, problem))
-                }
-            },
+    /// What that file calls the number of layers.
+    pub(crate) fn n_layers_key(&self) -> &'static str {
+        match self.layout {
+            Layout::Meta => "n_layers",
+            Layout::HuggingFace => "num_hidden_layers",
         }
     }
 }
 
-/// A value short enough for a sentence.
-fn brief(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(40) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+/// The length of a head, where every head has an equal part of the width.
+fn equal_parts(keys: Keys<'_>, key: &str, dim: u64, n_heads: u64) -> Result<u64, Error> {
+    if !dim.is_multiple_of(n_heads) || !(dim / n_heads).is_multiple_of(2) {
+        return Err(
+            keys.fault(key, format_args!("{n_heads} heads do not share a dim of {dim} in even parts"))
+        );
     }
+    Ok(dim / n_heads)
+}
+
+/// Every key head serves as many heads.
+fn check_key_heads(keys: Keys<'_>, key: &str, n_heads: u64, n_kv_heads: u64) -> Result<(), Error> {
+    if !n_heads.is_multiple_of(n_kv_heads) {
+        return Err(keys.fault(key, format_args!("{n_kv_heads} key heads do not divide {n_heads} heads")));
+    }
+    Ok(())
+}
+
+/// Refuses keys that change the arithmetic in ways that this converter does not write down.
+fn refuse_foreign(keys: Keys<'_>, foreign: &[(&str, &str)]) -> Result<(), Error> {
+    for (key, what) in foreign {
+        if keys.get(key).is_some_and(|value| value.as_bool() != Some(false)) {
+            return Err(keys.fault(key, format_args!("this is {what}, which llamita does not convert yet")));
+        }
+    }
+    Ok(())
 }

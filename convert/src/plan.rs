@@ -2,16 +2,16 @@
 
 use crate::Error;
 use crate::merge::Merged;
-use crate::names::{self, Kind, Length};
-use crate::params::Params;
-use crate::torch::Tensors;
+use crate::names::{self, Kind, Layout, Length};
+use crate::params::{FeedForward, Params};
+use crate::tensors::Tensors;
 use std::collections::HashSet;
 
 /// A tensor of the output.
 #[derive(Debug)]
 pub(crate) struct Planned<'a> {
-    /// Meta's name.
-    pub(crate) meta: String,
+    /// The checkpoint's name.
+    pub(crate) source_name: String,
     /// GGUF's.
     pub(crate) name: String,
     pub(crate) source: Merged<'a>,
@@ -25,54 +25,65 @@ pub(crate) struct Plan<'a> {
     pub(crate) n_ff: u64,
     /// There is no output matrix, or it repeats the embedding: the embedding serves.
     pub(crate) tied: bool,
-    /// It repeats it, as Meta's Llama 3.2 files have it.
-    pub(crate) tied_by_copy: bool,
+    /// Why there is an output matrix that is not written: a sentence.
+    pub(crate) tied_note: Option<String>,
 }
 
+/// The parts of a checkpoint.
+type Parts<'p, 'a> = &'p [Box<dyn Tensors<'a> + 'a>];
+
 impl<'a> Plan<'a> {
-    /// Finds every tensor that `params` asks for in `shards`, which are at least one, and nothing else.
-    pub(crate) fn new(shards: &[Tensors<'a>], params: &Params) -> Result<Self, Error> {
-        let first = &shards[0];
-        check_names(first)?;
-        let embedding = names::TOKEN_EMBEDDING;
-        let n_vocab = Merged::new(shards, &embedding, embedding.meta, params.dim)?.n_rows();
+    /// Finds every tensor that `params` asks for in `parts`, which are at least one, and nothing else.
+    pub(crate) fn new(parts: Parts<'_, 'a>, params: &Params) -> Result<Self, Error> {
+        let first = &*parts[0];
+        check_names(first, params.layout)?;
+        let find = |kind: &Kind, layer, n_cols| {
+            let name = kind.source_name(params.layout, layer);
+            Merged::new(parts, kind, &name, n_cols, params).map(|merged| (name, merged))
+        };
+        let (name, embedding) = find(&names::TOKEN_EMBEDDING, None, params.dim)?;
+        let n_vocab = embedding.n_rows();
         if let Some(claimed) = params.vocab_size.filter(|&claimed| claimed != n_vocab) {
-            let problem = format!("it says {claimed}, but {} has {n_vocab} rows", embedding.meta);
+            let problem = format!("it says {claimed}, but {name} has {n_vocab} rows");
             return Err(Error::malformed(&params.path, "key `vocab_size`", problem));
         }
-        let gate = names::FEED_FORWARD;
-        let n_ff = Merged::new(shards, &gate, &gate.names(Some(0)).0, params.dim)?.n_rows();
+        let (name, gate) = find(&names::FEED_FORWARD, Some(0), params.dim)?;
+        let n_ff = gate.n_rows();
+        if let FeedForward::Exact(claimed) = params.feed_forward
+            && claimed != n_ff
+        {
+            let problem = format!("it says {claimed}, but {name} has {n_ff} rows");
+            return Err(Error::malformed(&params.path, "key `intermediate_size`", problem));
+        }
         // GGUF's keys for them have 32 bits; a sparse file may claim more rows than anyone has weights.
         if let Some(n) = [n_vocab, n_ff].into_iter().find(|&n| n > u64::from(u32::MAX)) {
             return Err(Error::unfit(first.path(), format!("a matrix of {n} rows is none of a Llama")));
         }
         let length = |length: Length| match length {
             Length::Embedding => params.dim,
-            Length::Queries => params.n_heads * params.head_dim(),
-            Length::Keys => params.n_kv_heads * params.head_dim(),
+            Length::Queries => params.n_heads * params.head_dim,
+            Length::Keys => params.n_kv_heads * params.head_dim,
             Length::FeedForward => n_ff,
             Length::Vocabulary => n_vocab,
         };
 
-        let output = names::OUTPUT;
-        let has_output = first.contains(output.meta);
-        let tied_by_copy = has_output && {
-            let [embedding, output] =
-                [embedding, output].map(|kind| Merged::new(shards, &kind, kind.meta, params.dim));
-            embedding?.has_the_numbers_of(&output?)
+        let output_name = names::OUTPUT.source_name(params.layout, None);
+        let tied_note = match first.contains(&output_name) {
+            true => why_tied(&embedding, &find(&names::OUTPUT, None, params.dim)?.1, params),
+            false => None,
         };
-        let tied = !has_output || tied_by_copy;
+        // Without one, and where nothing says that the embedding serves, its absence is told below.
+        let tied = tied_note.is_some() || (!first.contains(&output_name) && params.tied != Some(false));
         let mut tensors = Vec::new();
         for (kind, layer) in names::all(params.n_layers, tied) {
-            let (meta, name) = kind.names(layer);
-            let source = Merged::new(shards, &kind, &meta, length(kind.cols))?;
-            source.expect(kind.rows.map(length), length(kind.cols)).map_err(|problem| {
-                Error::malformed(first.path(), format_args!("tensor `{meta}`"), problem)
+            let (source_name, source) = find(&kind, layer, length(kind.cols))?;
+            source.expect(kind.rows.map(length), length(kind.cols), params).map_err(|problem| {
+                Error::malformed(source.path_of(0, 0), format_args!("tensor `{source_name}`"), problem)
             })?;
-            tensors.push(Planned { meta, name, source });
+            tensors.push(Planned { source_name, name: kind.gguf_name(layer), source });
         }
-        check_nothing_left(shards, &tensors, tied_by_copy, params)?;
-        Ok(Self { tensors, n_vocab, n_ff, tied, tied_by_copy })
+        check_nothing_left(parts, &tensors, tied.then_some(&*output_name), params)?;
+        Ok(Self { tensors, n_vocab, n_ff, tied, tied_note })
     }
 
     /// Bytes of the checkpoint's numbers.
@@ -82,55 +93,78 @@ impl<'a> Plan<'a> {
 
     /// A sentence where `params.json` promises another feed-forward length than the shapes have.
     pub(crate) fn feed_forward_note(&self, params: &Params) -> Option<String> {
-        let claimed = params.n_ff_claimed.filter(|&claimed| claimed != self.n_ff)?;
-        Some(format!(
-            "multiple_of and ffn_dim_multiplier in params.json make a feed-forward length of {claimed}; the weights have \
-             {}, which is taken",
-            self.n_ff
-        ))
+        match params.feed_forward {
+            FeedForward::Claimed(claimed) if claimed != self.n_ff => Some(format!(
+                "multiple_of and ffn_dim_multiplier in params.json make a feed-forward length of {claimed}; the weights \
+                 have {}, which is taken",
+                self.n_ff
+            )),
+            _ => None,
+        }
     }
 }
 
-/// Whether the first shard's names are Meta's at all.
-fn check_names(first: &Tensors<'_>) -> Result<(), Error> {
-    let Kind { meta, .. } = names::TOKEN_EMBEDDING;
-    if first.contains(meta) {
+/// Why the embedding serves in place of an output matrix that is there, if it does.
+fn why_tied(embedding: &Merged<'_>, output: &Merged<'_>, params: &Params) -> Option<String> {
+    let [embedding_name, output_name] =
+        [names::TOKEN_EMBEDDING, names::OUTPUT].map(|kind| kind.source_name(params.layout, None));
+    if embedding.has_the_numbers_of(output) {
+        Some(format!("{output_name} repeats {embedding_name}: it is written once, and serves as both"))
+    } else if params.tied == Some(true) {
+        Some(format!(
+            "{output_name} is left out, although its numbers are its own: tie_word_embeddings in config.json says that \
+             {embedding_name} serves as both"
+        ))
+    } else {
+        None
+    }
+}
+
+/// Whether the first part's names are the layout's at all.
+fn check_names(first: &dyn Tensors<'_>, layout: Layout) -> Result<(), Error> {
+    let embedding = names::TOKEN_EMBEDDING.source_name(layout, None);
+    if first.contains(&embedding) {
         return Ok(());
     }
     let problem = match first.names().min() {
         None => "the file describes no tensors".to_owned(),
-        Some(name) if name.starts_with("model.") || name.starts_with("lm_head") => {
-            format!(
-                "it holds `{name}`: these are Hugging Face's names; llamita converts Meta's own checkpoints"
-            )
+        Some(name)
+            if layout == Layout::Meta && (name.starts_with("model.") || name.starts_with("lm_head")) =>
+        {
+            format!("it holds `{name}`: these are Hugging Face's names, in a file of Meta's kind")
         }
         Some(name) => {
-            format!("it has no tensor `{meta}`, but for example `{name}`: this is no Llama in Meta's layout")
+            let name = name.escape_debug();
+            format!(
+                "it has no tensor `{embedding}`, but for example `{name}`: this is no Llama in this layout"
+            )
         }
     };
     Err(Error::unfit(first.path(), problem))
 }
 
-/// A tensor that nobody asked for is part of the model's arithmetic, unless it can be computed.
+/// A tensor that nobody asked for is part of the model's arithmetic, unless it can be computed. `unused`: an output
+/// matrix in whose place the embedding serves.
 fn check_nothing_left(
-    shards: &[Tensors<'_>],
+    parts: Parts<'_, '_>,
     tensors: &[Planned<'_>],
-    tied_by_copy: bool,
+    unused: Option<&str>,
     params: &Params,
 ) -> Result<(), Error> {
-    let copy = tied_by_copy.then_some(names::OUTPUT.meta);
-    let known: HashSet<&str> = tensors.iter().map(|tensor| tensor.meta.as_str()).chain(copy).collect();
-    for shard in shards {
-        let left = shard.names().filter(|name| !known.contains(name) && !names::is_computed(name)).min();
+    let known: HashSet<&str> =
+        tensors.iter().map(|tensor| tensor.source_name.as_str()).chain(unused).collect();
+    for part in parts {
+        let left = part.names().filter(|name| !known.contains(name) && !names::is_computed(name)).min();
         let Some(name) = left else { continue };
-        let layer = name.strip_prefix("layers.").and_then(|rest| rest.split('.').next()?.parse::<u64>().ok());
-        let problem = match layer {
+        let problem = match names::layer_of(name) {
             Some(layer) if layer >= params.n_layers => {
-                format!("there is a layer {layer}, but n_layers in params.json is {}", params.n_layers)
+                let (key, file) = (params.n_layers_key(), params.file_name());
+                format!("there is a layer {layer}, but {key} in {file} is {}", params.n_layers)
             }
             _ => "no Llama has such a tensor; llamita would leave out a part of the model".into(),
         };
-        return Err(Error::malformed(shard.path(), format_args!("tensor `{name}`"), problem));
+        let place = format_args!("tensor `{}`", name.escape_debug()).to_string();
+        return Err(Error::malformed(part.path(), place, problem));
     }
     Ok(())
 }

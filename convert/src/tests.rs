@@ -1,7 +1,9 @@
 //! Whole conversions: of checkpoints that are right in unusual ways, and of those that are wrong in each way that there
 //! is.
 
+mod bad_hugging_face;
 mod bad_input;
+mod hugging_face;
 mod llama3;
 mod vocabulary;
 

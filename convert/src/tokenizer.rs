@@ -1,78 +1,164 @@
-//! `tokenizer.model`: SentencePiece's vocabulary before Llama 3, tiktoken's since. The bytes tell which.
+//! Vocabularies, from the files of either layout to one form, and from it to GGUF's keys.
+//!
+//! | | SentencePiece: Llama 1 and 2, Mistral | byte-level BPE: Llama 3 |
+//! |---|---|---|
+//! | Meta | [`sentencepiece`] | [`tiktoken`] |
+//! | Hugging Face | the same, or [`hugging_face`]'s `tokenizer.json` | `tokenizer.json` |
 
+mod hugging_face;
 mod sentencepiece;
 mod tiktoken;
 
+pub(crate) use hugging_face::Files;
 pub(crate) use tiktoken::Release;
 
-use crate::{Error, input};
-use gguf::Metadata;
-use sentencepiece::SentencePiece;
+use crate::{Error, foreign, input};
+use gguf::{Metadata, Strings};
+use quantize::Monitor;
 use std::path::Path;
-use tiktoken::Tiktoken;
 
 /// The largest vocabularies (250 000 pieces) have 5 MB.
-const MAX_FILE_BYTES: u64 = 8 << 20;
+const MAX_MODEL_BYTES: u64 = 8 << 20;
 
-/// A vocabulary.
-#[derive(Debug)]
-pub(crate) enum Tokenizer {
-    SentencePiece(SentencePiece),
-    Tiktoken(Tiktoken),
+/// Every row of an embedding has a token, where one is known; else a place is kept for it. Models round their rows up to
+/// some thousands at most. Many more rows than tokens are another model's.
+const MAX_PADDING: u64 = 1 << 16;
+
+/// A vocabulary, in the order of its tokens' ids.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Vocabulary {
+    scheme: Scheme,
+    tokens: Vec<Token>,
+    /// GGUF's word (`bos`, `unknown`) and the token.
+    special: Vec<(&'static str, u32)>,
+    /// `None`: the file does not tell.
+    add_bos: Option<bool>,
+    add_eos: Option<bool>,
+    add_space_prefix: Option<bool>,
 }
 
-impl Tokenizer {
-    /// Reads and checks the file.
-    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
-        let bytes = input::read_small(path, MAX_FILE_BYTES)?;
-        recognize(&bytes).map_err(|problem| Error::unfit(path, problem))?;
-        if tiktoken::is_tiktoken(&bytes) {
-            Tiktoken::parse(path, &bytes).map(Self::Tiktoken)
-        } else {
-            SentencePiece::parse(path, &bytes).map(Self::SentencePiece)
-        }
+#[derive(Clone, Debug, PartialEq)]
+enum Scheme {
+    /// The higher a token's score, the earlier it is made.
+    SentencePiece,
+    ByteLevel {
+        /// GGUF's name of the rule by which text is cut before anything is merged.
+        pre: &'static str,
+        /// `left right`, the first ones first.
+        merges: Vec<String>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Token {
+    /// In SentencePiece's spelling, or in GPT-2's letters for bytes.
+    text: Vec<u8>,
+    /// Of SentencePiece alone.
+    score: f32,
+    kind: Kind,
+}
+
+/// Kinds of tokens, by GGUF's numbers, which SentencePiece has too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+enum Kind {
+    Normal = 1,
+    Unknown = 2,
+    Control = 3,
+    UserDefined = 4,
+    Unused = 5,
+    Byte = 6,
+}
+
+/// Reads and checks Meta's `tokenizer.model`: SentencePiece's before Llama 3, tiktoken's since. The bytes tell which.
+/// A model whose rows have no token could say what nobody can read: there are as many tokens as rows.
+pub(crate) fn read_meta(path: &Path, n_rows: u64, release: Release) -> Result<Vocabulary, Error> {
+    let bytes = read_model(path)?;
+    let vocabulary = match tiktoken::is_tiktoken(&bytes) {
+        true => tiktoken::parse(path, &bytes, release)?,
+        false => sentencepiece::parse(path, &bytes)?,
+    };
+    let n = vocabulary.tokens.len() as u64;
+    if n == n_rows {
+        return Ok(vocabulary);
+    }
+    let reason = if n < n_rows { "it was cut short, or is" } else { "it is" };
+    let problem =
+        format!("it has {n} tokens, but the model has {n_rows} rows for tokens: {reason} another model's");
+    Err(Error::unfit(path, problem))
+}
+
+/// Reads and checks the tokenizer of a Hugging Face folder, and says what was left out or made up.
+pub(crate) fn read_hugging_face(
+    files: &Files,
+    n_rows: u64,
+    monitor: &dyn Monitor,
+) -> Result<Vocabulary, Error> {
+    hugging_face::read(files, n_rows, monitor)
+}
+
+/// The bytes of a `tokenizer.model`, if that is what they are.
+fn read_model(path: &Path) -> Result<Vec<u8>, Error> {
+    let bytes = input::read_small(path, MAX_MODEL_BYTES)?;
+    if let Some(problem) = foreign::failed_download(&bytes) {
+        return Err(Error::unfit(path, problem));
+    }
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(Error::unfit(
+            path,
+            "this is JSON (perhaps a Hugging Face tokenizer.json), under the name of another file",
+        ));
+    }
+    Ok(bytes)
+}
+
+impl Vocabulary {
+    /// Whether it has Llama 3's scheme.
+    pub(crate) fn is_byte_level(&self) -> bool {
+        matches!(self.scheme, Scheme::ByteLevel { .. })
     }
 
-    /// Whether it is Llama 3's kind.
-    pub(crate) fn is_tiktoken(&self) -> bool {
-        matches!(self, Self::Tiktoken(_))
+    /// Whether it has a token of this text.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        self.tokens.iter().any(|token| token.text == text.as_bytes())
     }
 
-    /// Compares with the rows of the embedding. A model whose rows have no token could say what nobody can read.
-    pub(crate) fn check_size(&self, path: &Path, n_rows: u64) -> Result<(), Error> {
-        let n = match self {
-            Self::SentencePiece(vocabulary) => vocabulary.n_tokens(),
-            Self::Tiktoken(vocabulary) => vocabulary.n_tokens(),
+    /// Writes the keys, as llama.cpp's converters do.
+    pub(crate) fn describe(&self, metadata: &mut Metadata) {
+        let (model, pre) = match &self.scheme {
+            Scheme::SentencePiece => ("llama", "default"),
+            Scheme::ByteLevel { pre, .. } => ("gpt2", *pre),
         };
-        if n == n_rows {
-            return Ok(());
+        metadata.set("tokenizer.ggml.model", model);
+        metadata.set("tokenizer.ggml.pre", pre);
+        metadata.set("tokenizer.ggml.tokens", strings(self.tokens.iter().map(|token| &*token.text)));
+        if self.scheme == Scheme::SentencePiece {
+            let scores: Vec<f32> = self.tokens.iter().map(|token| token.score).collect();
+            metadata.set("tokenizer.ggml.scores", scores);
         }
-        let reason = if n < n_rows { "it was cut short, or is" } else { "it is" };
-        let problem = format!(
-            "it has {n} tokens, but the model has {n_rows} rows for tokens: {reason} another model's"
-        );
-        Err(Error::unfit(path, problem))
-    }
-
-    /// Writes the keys. `release`: of Llama 3, which an older tokenizer does not ask for.
-    pub(crate) fn describe(self, release: Release, metadata: &mut Metadata) {
-        match self {
-            Self::SentencePiece(vocabulary) => vocabulary.describe(metadata),
-            Self::Tiktoken(vocabulary) => vocabulary.describe(release, metadata),
+        let kinds: Vec<i32> = self.tokens.iter().map(|token| token.kind as i32).collect();
+        metadata.set("tokenizer.ggml.token_type", kinds);
+        if let Scheme::ByteLevel { merges, .. } = &self.scheme {
+            metadata.set("tokenizer.ggml.merges", strings(merges.iter().map(String::as_bytes)));
+        }
+        for (word, id) in &self.special {
+            metadata.set(format!("tokenizer.ggml.{word}_token_id"), *id);
+        }
+        let flags = [
+            ("add_bos_token", self.add_bos),
+            ("add_eos_token", self.add_eos),
+            ("add_space_prefix", self.add_space_prefix),
+        ];
+        for (word, flag) in flags {
+            if let Some(flag) = flag {
+                metadata.set(format!("tokenizer.ggml.{word}"), flag);
+            }
         }
     }
 }
 
-/// What else goes by this name.
-fn recognize(bytes: &[u8]) -> Result<(), &'static str> {
-    let text = bytes.trim_ascii_start();
-    if text.starts_with(b"<") {
-        Err("this is a web page saved under this name, not a tokenizer; download the file again")
-    } else if text.starts_with(b"version https://git-lfs") {
-        Err("this is git's pointer to the file, not the file; run `git lfs pull` in the folder")
-    } else if text.starts_with(b"{") {
-        Err("this is JSON (perhaps a Hugging Face tokenizer); llamita converts Meta's tokenizer.model")
-    } else {
-        Ok(())
-    }
+fn strings<'a>(all: impl Iterator<Item = &'a [u8]>) -> Strings {
+    let mut strings = Strings::default();
+    all.for_each(|string| strings.push(string));
+    strings
 }

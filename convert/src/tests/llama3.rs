@@ -3,9 +3,10 @@
 use super::vocabulary::data;
 use super::{Bench, OPTIONS, contents, find, split_tensors};
 use crate::fixture::{self, Tensor};
-use crate::tokenizer::{Release, Tokenizer};
-use crate::{LLAMA3_CHAT_TEMPLATE, Options, convert};
+use crate::tokenizer::{self, Release};
+use crate::{LLAMA3_CHAT_TEMPLATE, convert};
 use std::fs;
+use std::path::PathBuf;
 
 /// The bytes of a token as GPT-2's table writes them, by its definition: visible bytes first, then the others.
 fn bytes_of(text: &str) -> Vec<u8> {
@@ -58,7 +59,8 @@ fn llama_3s_tokenizer_is_llama_cpps_vector() {
     fs::write(&path, tiktoken((0..N_RANKS).map(token))).unwrap();
 
     let mut ours = gguf::Metadata::default();
-    Tokenizer::read(&path).unwrap().describe(Release { later: false, instruct: false }, &mut ours);
+    let release = Release { later: false, instruct: false };
+    tokenizer::read_meta(&path, 128_256, release).unwrap().describe(&mut ours);
     let merges = ours.strings("tokenizer.ggml.merges").unwrap().unwrap();
     assert_eq!(merges.len(), 280_147);
     let mut n_compared = 0;
@@ -77,7 +79,7 @@ fn merges_go_by_what_they_make_then_by_their_halves() {
     fs::write(&path, tiktoken(bytes_and(&["xx", "xxx", "y ", "xy "]))).unwrap();
     for (later, instruct, eos, eom) in [(false, false, 261, None), (true, true, 269, Some(268))] {
         let mut keys = gguf::Metadata::default();
-        Tokenizer::read(&path).unwrap().describe(Release { later, instruct }, &mut keys);
+        tokenizer::read_meta(&path, 260 + 256, Release { later, instruct }).unwrap().describe(&mut keys);
         let merges: Vec<_> = keys.strings("tokenizer.ggml.merges").unwrap().unwrap().iter().collect();
         let expected = ["x x", "x xx", "xx x", "y Ġ", "x yĠ"];
         assert_eq!(merges, expected.map(str::as_bytes));
@@ -143,25 +145,40 @@ fn tensors() -> Vec<Tensor> {
 const PARAMS: &str = r#"{"dim": 32, "n_layers": 1, "n_heads": 2, "n_kv_heads": 1, "vocab_size": 520, "norm_eps": 1e-05,
     "rope_theta": 500000.0, "use_scaled_rope": true}"#;
 
-#[test]
-fn a_small_llama_3_2_converts() {
-    let bench = Bench::new();
+/// A folder with everything but the shards.
+fn folder(bench: &Bench) -> PathBuf {
     let folder = bench.home.path().join("Llama-3.2-1B-Instruct/original");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("params.json"), PARAMS).unwrap();
     let words = ["ab", "abc", " a", "bc", "cd", "abcd", " ab", " abc"];
     fs::write(folder.join("tokenizer.model"), tiktoken(bytes_and(&words))).unwrap();
+    folder
+}
+
+/// The file of these tensors, in `n` shards.
+fn made(bench: &Bench, n: usize, tensors: &[Tensor]) -> gguf::File {
+    let folder = folder(bench);
+    for (i, parts) in split_tensors(tensors, n, 0).iter().enumerate() {
+        fs::write(folder.join(format!("consolidated.{i:02}.pth")), fixture::save(parts)).unwrap();
+    }
     let output = bench.out().join("model.gguf");
+    convert(&folder, Some(&output), &OPTIONS, &()).unwrap();
+    gguf::File::open(output).unwrap()
+}
+
+/// The file of a small Llama 3.2, and its home.
+pub(super) fn small() -> (Bench, gguf::File) {
+    let bench = Bench::new();
+    let file = made(&bench, 2, &tensors());
+    (bench, file)
+}
+
+#[test]
+fn a_small_llama_3_2_converts() {
     let tensors = tensors();
-    let made = |n: usize, tensors: &[Tensor], output: &std::path::Path, options: &Options| {
-        for (i, parts) in split_tensors(tensors, n, 0).iter().enumerate() {
-            fs::write(folder.join(format!("consolidated.{i:02}.pth")), fixture::save(parts)).unwrap();
-        }
-        convert(&folder, Some(output), options, &()).unwrap();
-        gguf::File::open(output).unwrap()
-    };
-    let whole = contents(&made(1, &tensors, &output, &OPTIONS));
-    let file = made(2, &tensors, &output, &OPTIONS);
+    let bench = Bench::new();
+    let whole = contents(&made(&bench, 1, &tensors));
+    let (_home, file) = small();
     assert!(contents(&file) == whole, "two files give what one gives");
 
     // The embedding once.
@@ -195,6 +212,6 @@ fn a_small_llama_3_2_converts() {
     // One number of the last row makes the output matrix one of its own.
     let mut tensors = tensors;
     find(&mut tensors, "output.weight").bytes[519 * 32 * 4] ^= 1;
-    let file = made(2, &tensors, &output, &OPTIONS);
+    let file = made(&bench, 2, &tensors);
     assert_eq!(file.bytes(file.tensor("output.weight").unwrap()), tensors[2].bytes);
 }

@@ -1,10 +1,10 @@
-//! `tokenizer.model` before Llama 3: SentencePiece's vocabulary, as GGUF keys.
+//! `tokenizer.model` before Llama 3: SentencePiece's vocabulary.
 //!
 //! The file is one protobuf message. The three messages below name the fields that GGUF has a key for; protobuf skips
 //! the rest. Written out by hand, they are shorter than the tools that would generate them.
 
+use super::{Kind, Scheme, Token, Vocabulary};
 use crate::Error;
-use gguf::{Metadata, Strings};
 use prost::Message;
 use std::path::Path;
 
@@ -29,6 +29,9 @@ struct Piece {
     kind: Option<i32>,
 }
 
+const KINDS: [Kind; 6] =
+    [Kind::Normal, Kind::Unknown, Kind::Control, Kind::UserDefined, Kind::Unused, Kind::Byte];
+
 #[derive(Clone, PartialEq, Message)]
 struct TrainerSpec {
     /// 1 unigram, 2 byte-pair encoding, 3 word, 4 character.
@@ -50,91 +53,64 @@ struct NormalizerSpec {
     add_dummy_prefix: Option<bool>,
 }
 
-/// A SentencePiece vocabulary.
-#[derive(Debug)]
-pub(crate) struct SentencePiece {
-    tokens: Strings,
-    scores: Vec<f32>,
-    kinds: Vec<i32>,
-    /// GGUF's key and the token.
-    special: Vec<(&'static str, u32)>,
-    add_space_prefix: bool,
-}
-
-impl SentencePiece {
-    /// Parses and checks the file's bytes.
-    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        let model = ModelProto::decode(bytes).map_err(|error| {
-            let problem = "this is no whole SentencePiece model; the download may have been cut short";
-            Error::unfit(path, format_args!("{problem}, download it again ({error})"))
-        })?;
-        let trainer = model.trainer.ok_or_else(|| {
-            Error::unfit(
-                path,
-                "the SentencePiece model ends before its settings; it was cut short: download it again",
-            )
-        })?;
-        if trainer.algorithm != Some(2) {
-            let problem = "it is no byte-pair encoding, which Llama's tokenizers are";
-            return Err(Error::malformed(path, "trainer settings", problem));
-        }
-
-        let (mut tokens, mut scores, mut kinds) = (Strings::default(), Vec::new(), Vec::new());
-        for (id, piece) in model.pieces.into_iter().enumerate() {
-            let fault = |problem: String| Error::malformed(path, format_args!("token {id}"), problem);
-            let kind = piece.kind.unwrap_or(1);
-            if !(1..=6).contains(&kind) {
-                return Err(fault(format!("its type is {kind}; types go from 1 to 6")));
-            }
-            let score = piece.score.unwrap_or(0.0);
-            if score.is_nan() {
-                return Err(fault("its score is not a number".into()));
-            }
-            tokens.push(&piece.text.unwrap_or_default());
-            scores.push(score);
-            kinds.push(kind);
-        }
-
-        // SentencePiece's own defaults, and −1 for a token that the vocabulary does not have.
-        let ids = [
-            ("tokenizer.ggml.bos_token_id", trainer.bos_id.unwrap_or(1)),
-            ("tokenizer.ggml.eos_token_id", trainer.eos_id.unwrap_or(2)),
-            ("tokenizer.ggml.unknown_token_id", trainer.unk_id.unwrap_or(0)),
-            ("tokenizer.ggml.padding_token_id", trainer.pad_id.unwrap_or(-1)),
-        ];
-        let mut special = Vec::new();
-        for (key, id) in ids {
-            match u32::try_from(id) {
-                Ok(id) if (id as usize) < tokens.len() => special.push((key, id)),
-                Ok(id) => {
-                    let problem = format!("token {id} of {} does not exist", tokens.len());
-                    return Err(Error::malformed(path, key.trim_start_matches("tokenizer.ggml."), problem));
-                }
-                Err(_) => {}
-            }
-        }
-        let add_space_prefix =
-            model.normalizer.and_then(|normalizer| normalizer.add_dummy_prefix).unwrap_or(true);
-        Ok(Self { tokens, scores, kinds, special, add_space_prefix })
+/// Parses and checks the file's bytes. Meta begins every text with BOS and ends none with EOS.
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Vocabulary, Error> {
+    let model = ModelProto::decode(bytes).map_err(|error| {
+        let problem = "this is no whole SentencePiece model; the download may have been cut short";
+        Error::unfit(path, format_args!("{problem}, download it again ({error})"))
+    })?;
+    let trainer = model.trainer.ok_or_else(|| {
+        Error::unfit(
+            path,
+            "the SentencePiece model ends before its settings; it was cut short: download it again",
+        )
+    })?;
+    if trainer.algorithm != Some(2) {
+        let problem = "it is no byte-pair encoding, which Llama's tokenizers are";
+        return Err(Error::malformed(path, "trainer settings", problem));
     }
 
-    /// Tokens.
-    pub(super) fn n_tokens(&self) -> u64 {
-        self.tokens.len() as u64
+    let mut tokens = Vec::new();
+    for (id, piece) in model.pieces.into_iter().enumerate() {
+        let fault = |problem: String| Error::malformed(path, format_args!("token {id}"), problem);
+        let kind = piece.kind.unwrap_or(1);
+        let kind = KINDS
+            .into_iter()
+            .find(|&known| known as i32 == kind)
+            .ok_or_else(|| fault(format!("its type is {kind}; types go from 1 to 6")))?;
+        let score = piece.score.unwrap_or(0.0);
+        if score.is_nan() {
+            return Err(fault("its score is not a number".into()));
+        }
+        tokens.push(Token { text: piece.text.unwrap_or_default(), score, kind });
     }
 
-    /// Writes the keys, as llama.cpp's converters do. Meta begins every text with BOS and ends none with EOS.
-    pub(super) fn describe(self, metadata: &mut Metadata) {
-        metadata.set("tokenizer.ggml.model", "llama");
-        metadata.set("tokenizer.ggml.pre", "default");
-        metadata.set("tokenizer.ggml.tokens", self.tokens);
-        metadata.set("tokenizer.ggml.scores", self.scores);
-        metadata.set("tokenizer.ggml.token_type", self.kinds);
-        for (key, id) in self.special {
-            metadata.set(key, id);
+    // SentencePiece's own defaults, and −1 for a token that the vocabulary does not have.
+    let ids = [
+        ("bos", trainer.bos_id.unwrap_or(1)),
+        ("eos", trainer.eos_id.unwrap_or(2)),
+        ("unknown", trainer.unk_id.unwrap_or(0)),
+        ("padding", trainer.pad_id.unwrap_or(-1)),
+    ];
+    let mut special = Vec::new();
+    for (word, id) in ids {
+        match u32::try_from(id) {
+            Ok(id) if (id as usize) < tokens.len() => special.push((word, id)),
+            Ok(id) => {
+                let problem = format!("token {id} of {} does not exist", tokens.len());
+                return Err(Error::malformed(path, format_args!("{word}_id"), problem));
+            }
+            Err(_) => {}
         }
-        metadata.set("tokenizer.ggml.add_bos_token", true);
-        metadata.set("tokenizer.ggml.add_eos_token", false);
-        metadata.set("tokenizer.ggml.add_space_prefix", self.add_space_prefix);
     }
+    let add_space_prefix =
+        model.normalizer.and_then(|normalizer| normalizer.add_dummy_prefix).unwrap_or(true);
+    Ok(Vocabulary {
+        scheme: Scheme::SentencePiece,
+        tokens,
+        special,
+        add_bos: Some(true),
+        add_eos: Some(false),
+        add_space_prefix: Some(add_space_prefix),
+    })
 }

@@ -1,4 +1,4 @@
-//! Llama 3's `tokenizer.model`: tiktoken's text, as GGUF keys.
+//! Llama 3's `tokenizer.model`: tiktoken's text.
 //!
 //! A line is a token in base64 and its rank. The file knows no merges: tiktoken joins whichever neighbours make the token
 //! of the lowest rank. GGUF's `gpt2` vocabularies list merges, so every way in which two tokens make a third becomes
@@ -7,8 +7,8 @@
 //! Tokens are bytes, GGUF's are text: as GPT-2 did it, a byte without a visible character stands as one from 256 on.
 //! The special tokens stand in Meta's program instead of the file. They follow the others, 256 of them.
 
+use super::{Kind, Scheme, Token, Vocabulary};
 use crate::Error;
-use gguf::{Metadata, Strings};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -22,7 +22,9 @@ const MAX_MERGES: usize = 1 << 19;
 const N_SPECIAL: u32 = 256;
 
 /// What Llama 3 and its successors call the special tokens: places after the last token of the file, and names.
-/// Reserved ones fill the gaps, numbered through.
+/// Reserved ones fill the gaps, numbered through. The names are those that Hugging Face's form of the tokenizer has, and
+/// every GGUF with it; Meta's program since 3.1 calls the sixth `<|step_id|>` and numbers what is reserved after it one
+/// lower. No model was trained on either.
 const LLAMA_3: &[(u32, &str)] = &[
     (BEGIN_OF_TEXT, "begin_of_text"),
     (END_OF_TEXT, "end_of_text"),
@@ -38,10 +40,6 @@ const END_OF_TEXT: u32 = 1;
 const END_OF_MESSAGE: u32 = 8;
 const END_OF_TURN: u32 = 9;
 
-/// GGUF's types of tokens.
-const NORMAL: i32 = 1;
-const CONTROL: i32 = 3;
-
 /// What the tokenizer's file does not tell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Release {
@@ -51,82 +49,64 @@ pub(crate) struct Release {
     pub(crate) instruct: bool,
 }
 
-/// Tokens in the order of their ranks, without the special ones.
-#[derive(Debug)]
-pub(crate) struct Tiktoken {
-    tokens: Vec<Vec<u8>>,
-    /// Ranks of the halves.
-    merges: Vec<[u32; 2]>,
+/// Parses and checks the file's text.
+pub(super) fn parse(path: &Path, text: &[u8], release: Release) -> Result<Vocabulary, Error> {
+    let mut tokens = Vec::new();
+    for (n, line) in text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n').enumerate() {
+        let token = parse_line(line, n)
+            .map_err(|problem| Error::malformed(path, format_args!("line {}", n + 1), problem))?;
+        tokens.push(token);
+    }
+    let mut ranks = HashMap::with_capacity(tokens.len());
+    for (rank, token) in (0u32..).zip(&tokens) {
+        if let Some(first) = ranks.insert(token.as_slice(), rank) {
+            let problem = format!("the token of line {} stands here again", first + 1);
+            return Err(Error::malformed(path, format_args!("line {}", rank + 1), problem));
+        }
+    }
+    if let Some(byte) = (0..=u8::MAX).find(|&byte| !ranks.contains_key([byte].as_slice())) {
+        let problem =
+            format!("no token is the byte {byte:#04x} alone, without which not every text has tokens");
+        return Err(Error::unfit(
+            path,
+            problem + "; the file was cut short, or is no tokenizer of a Llama 3",
+        ));
+    }
+    let merges = merges(&tokens, &ranks).ok_or_else(|| {
+        Error::unfit(
+            path,
+            format!("its tokens make more than {MAX_MERGES} merges: it is no tokenizer of a Llama 3"),
+        )
+    })?;
+    Ok(vocabulary(&tokens, &merges, release))
 }
 
-impl Tiktoken {
-    /// Parses and checks the file's text.
-    pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Self, Error> {
-        let mut tokens = Vec::new();
-        for (n, line) in text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n').enumerate() {
-            let token = parse_line(line, n)
-                .map_err(|problem| Error::malformed(path, format_args!("line {}", n + 1), problem))?;
-            tokens.push(token);
-        }
-        let mut ranks = HashMap::with_capacity(tokens.len());
-        for (rank, token) in (0u32..).zip(&tokens) {
-            if let Some(first) = ranks.insert(token.as_slice(), rank) {
-                let problem = format!("the token of line {} stands here again", first + 1);
-                return Err(Error::malformed(path, format_args!("line {}", rank + 1), problem));
-            }
-        }
-        if let Some(byte) = (0..=u8::MAX).find(|&byte| !ranks.contains_key([byte].as_slice())) {
-            let problem =
-                format!("no token is the byte {byte:#04x} alone, without which not every text has tokens");
-            return Err(Error::unfit(
-                path,
-                problem + "; the file was cut short, or is no tokenizer of a Llama 3",
-            ));
-        }
-        let merges = merges(&tokens, &ranks).ok_or_else(|| {
-            Error::unfit(
-                path,
-                format!("its tokens make more than {MAX_MERGES} merges: it is no tokenizer of a Llama 3"),
-            )
-        })?;
-        Ok(Self { tokens, merges })
+/// The keys' values, as llama.cpp's converters find them in Hugging Face's form of this tokenizer. `merges`: the ranks of
+/// the halves.
+fn vocabulary(tokens: &[Vec<u8>], merges: &[[u32; 2]], release: Release) -> Vocabulary {
+    let normal = tokens.iter().map(|token| (visible(token), Kind::Normal));
+    let special = special_tokens(release.later).map(|name| (name, Kind::Control));
+    let token = |(text, kind): (String, Kind)| Token { text: text.into_bytes(), score: 0.0, kind };
+    let merge = |halves: &[u32; 2]| {
+        let [left, right] = halves.map(|rank| visible(&tokens[rank as usize]));
+        format!("{left} {right}")
+    };
+    let id = |place: u32| tokens.len() as u32 + place;
+    let mut ids = vec![
+        ("bos", id(BEGIN_OF_TEXT)),
+        ("eos", id(if release.instruct { END_OF_TURN } else { END_OF_TEXT })),
+        ("eot", id(END_OF_TURN)),
+    ];
+    if release.later {
+        ids.push(("eom", id(END_OF_MESSAGE)));
     }
-
-    /// Tokens, special ones among them.
-    pub(super) fn n_tokens(&self) -> u64 {
-        self.tokens.len() as u64 + u64::from(N_SPECIAL)
-    }
-
-    /// Writes the keys, as llama.cpp's converters do from Hugging Face's form of this tokenizer.
-    pub(super) fn describe(&self, release: Release, metadata: &mut Metadata) {
-        let n_normal = self.tokens.len();
-        let (mut tokens, mut merges) = (Strings::default(), Strings::default());
-        for token in &self.tokens {
-            tokens.push(visible(token).as_bytes());
-        }
-        for name in special_tokens(release.later) {
-            tokens.push(name.as_bytes());
-        }
-        for halves in &self.merges {
-            let [left, right] = halves.map(|rank| visible(&self.tokens[rank as usize]));
-            merges.push(format!("{left} {right}").as_bytes());
-        }
-        let mut kinds = vec![NORMAL; n_normal];
-        kinds.resize(n_normal + N_SPECIAL as usize, CONTROL);
-
-        metadata.set("tokenizer.ggml.model", "gpt2");
-        metadata.set("tokenizer.ggml.pre", "llama-bpe");
-        metadata.set("tokenizer.ggml.tokens", tokens);
-        metadata.set("tokenizer.ggml.token_type", kinds);
-        metadata.set("tokenizer.ggml.merges", merges);
-        let mut special = |key: &str, place: u32| metadata.set(key, n_normal as u32 + place);
-        special("tokenizer.ggml.bos_token_id", BEGIN_OF_TEXT);
-        special("tokenizer.ggml.eos_token_id", if release.instruct { END_OF_TURN } else { END_OF_TEXT });
-        special("tokenizer.ggml.eot_token_id", END_OF_TURN);
-        if release.later {
-            special("tokenizer.ggml.eom_token_id", END_OF_MESSAGE);
-        }
-        metadata.set("tokenizer.ggml.add_bos_token", true);
+    Vocabulary {
+        scheme: Scheme::ByteLevel { pre: "llama-bpe", merges: merges.iter().map(merge).collect() },
+        tokens: normal.chain(special).map(token).collect(),
+        special: ids,
+        add_bos: Some(true),
+        add_eos: None,
+        add_space_prefix: None,
     }
 }
 

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 /// Turns Llama checkpoints into small files, and runs them on machines with little memory.
 ///
-/// The way from Meta's download to an answer is two commands:
+/// The way from a download to an answer is two commands:
 ///
 ///   llamita convert llama-2-7b-chat --type q4_0
 ///   llamita chat llama-2-7b-chat-q4_0.gguf

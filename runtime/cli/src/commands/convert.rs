@@ -8,14 +8,17 @@ use quantize::FileType;
 use std::convert::Infallible;
 use std::path::PathBuf;
 
-/// Convert Meta's download of a Llama model into one GGUF file
+/// Convert a Llama model, from Meta's download or a Hugging Face folder, into one GGUF file
 ///
-/// The folder holds consolidated.00.pth (and more parts), params.json and, there or one level up, tokenizer.model.
-/// The model need not fit in memory. The output appears when it is complete, or not at all.
+/// Meta's folder holds consolidated.00.pth (and more parts), params.json and, there or one level up, tokenizer.model.
+/// Hugging Face's holds model.safetensors (or parts and their index), config.json, and tokenizer.json or
+/// tokenizer.model, of a LlamaForCausalLM or MistralForCausalLM; what is in the folder decides. The model need not fit
+/// in memory. The output appears when it is complete, or not at all.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   llamita convert llama-2-7b
-  llamita convert llama-2-7b-chat --type q4_0 -o chat.gguf")]
+  llamita convert llama-2-7b-chat --type q4_0 -o chat.gguf
+  llamita convert Mistral-7B-Instruct-v0.1 --type q4_0")]
 pub(crate) struct Args {
     /// The folder with the checkpoint
     #[arg(value_name = "CHECKPOINT_DIR")]
@@ -26,11 +29,11 @@ pub(crate) struct Args {
     /// How the weights are stored: q8_0 is as good as the original at half its size, q4_0 a quarter of it
     #[arg(long = "type", value_name = "TYPE", default_value = "q8_0", ignore_case = true, value_parser = flags::file_type())]
     file_type: FileType,
-    /// How a conversation is laid out for the model: auto (llama2 or llama3 where the folder's name says chat or
-    /// Instruct, else none), llama2, llama3, none, or a file with a Jinja template
+    /// How a conversation is laid out for the model: auto (the folder's own template; where it has none, llama2 or
+    /// llama3 where its name says chat or Instruct, else none), llama2, llama3, none, or a file with a Jinja template
     #[arg(long, value_name = "auto|llama2|llama3|none|FILE", default_value = "auto", value_parser = chat_template)]
     chat_template: ChatTemplate,
-    /// Tokens that the model was trained to see at once [default: what the folder's name tells]
+    /// Tokens that the model was trained to see at once [default: what config.json or the folder's name tells]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 31))]
     context_length: Option<u32>,
     /// Do not compare the files with the checksums in checklist.chk

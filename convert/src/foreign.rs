@@ -1,24 +1,39 @@
-//! What lies under the name of a checkpoint and is none, told by its first bytes.
+//! What lies under the name of a checkpoint's file and is none, told by its first bytes.
 //!
 //! A failed download seldom fails loudly: the file holds the web page that said so, or git's pointer to it.
 
-/// `Ok` for what may be a zip; else a sentence that says what the bytes are. They are at least one.
-pub(super) fn recognize(bytes: &[u8]) -> Result<(), String> {
+/// A sentence for what takes the place of any file whose download failed.
+pub(crate) fn failed_download(bytes: &[u8]) -> Option<&'static str> {
+    let text = bytes.trim_ascii_start();
+    if text.starts_with(b"version https://git-lfs") {
+        Some(
+            "this is git's pointer to the file, not the file; run `git lfs pull` in the folder, or download the file itself",
+        )
+    } else if text.starts_with(b"<") {
+        Some(
+            "this is a web page (an error message or a log-in form saved under this name), not the file; a download \
+             link may have expired: ask for a new one and download the file again",
+        )
+    } else {
+        None
+    }
+}
+
+/// `Ok` for what may be torch's zip; else a sentence that says what the bytes are. They are at least one.
+pub(crate) fn torch(bytes: &[u8]) -> Result<(), String> {
     let text = bytes.trim_ascii_start();
     let sentence = if bytes.starts_with(b"PK\x03\x04") {
         return Ok(());
-    } else if text.starts_with(b"version https://git-lfs") {
-        "this is git's pointer to the file, not the file; run `git lfs pull` in the folder, or download the file itself"
-    } else if text.starts_with(b"<") {
-        "this is a web page (an error message or a log-in form saved under this name), not a checkpoint; a download \
-         link may have expired: ask for a new one and download the file again"
+    } else if let Some(sentence) = failed_download(bytes) {
+        sentence
     } else if text.starts_with(b"{") {
         "this is a JSON text (perhaps a server's error message), not a checkpoint; download the file again"
     } else if bytes.starts_with(b"\x80") {
         "this file has PyTorch's format from before version 1.6 (a bare pickle), which llamita does not read; load it \
          with torch.load and save it again with torch.save of PyTorch 1.6 or later"
     } else if is_safetensors(bytes) {
-        "this is a safetensors file under a .pth name; llamita converts Meta's own checkpoints"
+        "this is a safetensors file under a .pth name; Hugging Face's folders have it as model.safetensors, beside a \
+         config.json"
     } else if bytes.starts_with(b"GGUF") {
         "this is a GGUF already; use it as it is"
     } else if bytes.starts_with(b"\x1f\x8b") {
@@ -59,9 +74,9 @@ mod tests {
             (b"\0", "no PyTorch checkpoint"),
         ];
         for (bytes, sentence) in cases {
-            let said = recognize(bytes).unwrap_err();
+            let said = torch(bytes).unwrap_err();
             assert!(said.contains(sentence), "{bytes:?}: {said}");
         }
-        assert_eq!(recognize(b"PK\x03\x04"), Ok(()));
+        assert_eq!(torch(b"PK\x03\x04"), Ok(()));
     }
 }

@@ -1,7 +1,35 @@
-//! A tensor as a view of mapped bytes.
+//! Tensors by name, whichever format their file has, and each as a view of mapped bytes.
 
-use super::pickle::TensorEntry;
+use crate::Error;
 use blocks::{Block, TensorType, with_block};
+use std::fmt;
+use std::path::Path;
+
+/// What one part of a checkpoint holds: a file of Meta's, or all files of Hugging Face's together.
+pub(crate) trait Tensors<'a> {
+    /// The file that lists the names.
+    fn path(&self) -> &'a Path;
+
+    /// All names, in no order.
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_>;
+
+    /// Whether there is a tensor of this name.
+    fn contains(&self, name: &str) -> bool;
+
+    /// The tensor of this name, checked against the bytes that are really there.
+    fn view(&self, name: &str) -> Result<View<'a>, Error>;
+}
+
+/// How a tensor lies among the numbers of its storage. Shape and strides are equally long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Strided<'e> {
+    /// The first number's place, in numbers.
+    pub(crate) offset: u64,
+    /// The slowest dimension first.
+    pub(crate) shape: &'e [u64],
+    /// Distance of neighbours in each dimension, in numbers.
+    pub(crate) strides: &'e [u64],
+}
 
 /// The visitor of tensor types, where the type is a view's.
 macro_rules! with_float {
@@ -14,6 +42,7 @@ macro_rules! with_float {
 /// [`new`](Self::new) saw to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
+    path: &'a Path,
     ty: TensorType,
     /// From the first number to the storage's end.
     bytes: &'a [u8],
@@ -26,26 +55,22 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Checks a description against the bytes that its storage really has.
-    pub(super) fn new(entry: &TensorEntry<'_>, bytes: &'a [u8]) -> Result<Self, String> {
-        let TensorEntry { storage, offset, shape, strides } = entry;
-        let Some(ty) = storage.storage.ty else {
-            let name = storage.storage.name;
-            return Err(format!("it is a torch.{name}; llamita converts f32, f16 and bf16"));
-        };
-        let (n_rows, n_cols, row_stride, col_stride) = match (&shape[..], &strides[..]) {
+    /// Checks a description against the bytes that its storage really has. `path` and `storage` are for sentences; `ty`
+    /// is one of f32, f16 and bf16.
+    pub(crate) fn new(
+        path: &'a Path,
+        ty: TensorType,
+        Strided { offset, shape, strides }: Strided<'_>,
+        bytes: &'a [u8],
+        storage: impl fmt::Display,
+    ) -> Result<Self, String> {
+        let (n_rows, n_cols, row_stride, col_stride) = match (shape, strides) {
             (&[n_rows, n_cols], &[row, col]) => (Some(n_rows), n_cols, row, col),
             (&[n_cols], &[col]) => (None, n_cols, 0, col),
             _ => return Err(format!("shape {shape:?}: a tensor of a Llama has one or two dimensions")),
         };
         let size = ty.block_bytes() as u64;
         let n_available = bytes.len() as u64 / size;
-        if storage.n_elements > n_available {
-            return Err(format!(
-                "its storage `{}` should have {} numbers and has {n_available}; the file is damaged: download it again",
-                storage.key, storage.n_elements
-            ));
-        }
         let end = (|| {
             let rows = n_rows.unwrap_or(1).checked_sub(1)?.checked_mul(row_stride)?;
             let cols = n_cols.checked_sub(1)?.checked_mul(col_stride)?;
@@ -55,14 +80,14 @@ impl<'a> View<'a> {
         let n_elements = n_rows.unwrap_or(1).checked_mul(n_cols);
         if end.is_none_or(|end| end > n_available) || n_elements.is_none_or(|n| n > n_available) {
             return Err(format!(
-                "shape {shape:?} with strides {strides:?} from number {offset} on does not fit its storage `{}`, which \
-                 has {n_available} numbers; the file is damaged: download it again",
-                storage.key
+                "shape {shape:?} with strides {strides:?} from number {offset} on does not fit its storage `{storage}`, \
+                 which has {n_available} numbers; the file is damaged: download it again"
             ));
         }
         // All of these are at most the storage's bytes, or multiplied by zero only.
         let fits = |n: u64| usize::try_from(n).unwrap_or(0);
         Ok(Self {
+            path,
             ty,
             bytes: &bytes[fits(offset * size)..],
             n_rows: n_rows.map(fits),
@@ -70,6 +95,11 @@ impl<'a> View<'a> {
             row_stride: fits(row_stride),
             col_stride: fits(col_stride),
         })
+    }
+
+    /// The file that it is in.
+    pub(crate) fn path(&self) -> &'a Path {
+        self.path
     }
 
     /// F32, F16 or Bf16.
