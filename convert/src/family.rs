@@ -29,7 +29,7 @@ pub(crate) struct Name {
 
 impl Name {
     /// The name of a folder. Where it is a bare size (`7B`, `13b-chat`), its parent's stands before it; `original` is its
-    /// parent's.
+    /// parent's, and a folder of a cache is the model's.
     pub(crate) fn of(folder: &Path) -> Self {
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         // Beside its own layout, Hugging Face keeps Meta's in a folder of this name.
@@ -40,6 +40,9 @@ impl Name {
         let last = |path: &Path| {
             path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
         };
+        if let Some(name) = cached(folder) {
+            return Self::new(name);
+        }
         let (name, parent) = (last(folder), folder.parent().map(last).unwrap_or_default());
         let is_size = name.trim_start_matches(|c: char| c.is_ascii_digit()).len() < name.len();
         let text = match (name.is_empty(), is_size && !parent.is_empty()) {
@@ -47,6 +50,10 @@ impl Name {
             (_, true) => format!("{parent}-{name}"),
             _ => name,
         };
+        Self::new(text)
+    }
+
+    fn new(text: String) -> Self {
         let folded =
             text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
         Self { text, folded }
@@ -88,6 +95,15 @@ impl Name {
     }
 }
 
+/// The model's name, where a folder is one of Hugging Face's cache: `models--its--name/snapshots/0123…`.
+fn cached(folder: &Path) -> Option<String> {
+    let snapshots = folder.parent()?;
+    let model =
+        snapshots.ends_with("snapshots").then(|| snapshots.parent()?.file_name()?.to_str()).flatten()?;
+    let (_, name) = model.strip_prefix("models--")?.rsplit_once("--")?;
+    Some(name.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +127,9 @@ mod tests {
             let found = (name.as_str(), name.context_length(None).0, name.says_chat());
             assert_eq!(found, (text, context, chat), "{folder}");
         }
+        let cached =
+            Name::of(Path::new("/c/models--meta-llama--Llama-3.2-1B-Instruct/snapshots/9213176726f5"));
+        assert_eq!((cached.as_str(), cached.says_instruct()), ("Llama-3.2-1B-Instruct", true));
         let original = Name::of(Path::new("/m/Llama-3.2-1B-Instruct/original"));
         assert_eq!((original.as_str(), original.says_instruct()), ("Llama-3.2-1B-Instruct", true));
         assert!(!Name::of(Path::new("/m/Llama-3.2-1B/original")).says_instruct());

@@ -125,7 +125,10 @@ pub fn convert(
     let source = (checkpoint.kind(), files.len());
     let mut metadata =
         metadata::describe(name.as_str(), &params, &plan, source, context_length, options.file_type);
-    let own = checkpoint.chat_template()?;
+    let own = match options.chat_template {
+        ChatTemplate::Auto => checkpoint.chat_template()?,
+        _ => None,
+    };
     let template = chat_template::choose(&options.chat_template, own, &name, &vocabulary, monitor)?;
     vocabulary.describe(&mut metadata);
     if let Some(template) = template {

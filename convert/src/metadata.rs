@@ -27,9 +27,7 @@ pub(crate) fn describe(
     metadata.set("general.type", "model");
     metadata.set("general.name", name);
     metadata.set("general.file_type", file_type.wire());
-    if plan.tensors.iter().any(|tensor| tensor.spec(file_type, plan.tied).ty.is_quantized()) {
-        metadata.set("general.quantization_version", QUANTIZATION_VERSION);
-    }
+    metadata.set("general.quantization_version", QUANTIZATION_VERSION);
     metadata.set("llama.vocab_size", count(plan.n_vocab));
     metadata.set("llama.context_length", context_length);
     metadata.set("llama.embedding_length", count(params.dim));

@@ -22,9 +22,9 @@ const MAX_MERGES: usize = 1 << 19;
 const N_SPECIAL: u32 = 256;
 
 /// What Llama 3 and its successors call the special tokens: places after the last token of the file, and names.
-/// Reserved ones fill the gaps, numbered through. The names are those that Hugging Face's form of the tokenizer has, and
-/// every GGUF with it; Meta's program since 3.1 calls the sixth `<|step_id|>` and numbers what is reserved after it one
-/// lower. No model was trained on either.
+/// Reserved ones fill the gaps, numbered through. The names are those of Hugging Face's form of the tokenizer, and so of
+/// every GGUF made of it; Meta's own program since 3.1 calls the sixth `<|step_id|>`, and numbers what is reserved after
+/// it one lower.
 const LLAMA_3: &[(u32, &str)] = &[
     (BEGIN_OF_TEXT, "begin_of_text"),
     (END_OF_TEXT, "end_of_text"),
