@@ -50,6 +50,11 @@
 //! To add a format: its block in `blocks`, its folder in `unpack`. To add a level: a line in `isa.rs` wherever the
 //! compiler asks, and a sibling in each folder, or none where a level that it contains has one (see `isa::dispatch!`).
 
+#![cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(dead_code, reason = "the scalar takes a row at a time and fetches nothing ahead")
+)]
+
 mod activations;
 mod attention;
 mod dot;

@@ -76,12 +76,12 @@ fn check_levels(ty: TensorType, n_cols: usize, bytes: &[u8], x: &[f32], rows: &[
     let all = Rows { ty, n_cols, bytes };
     let (n_rows, scalar) = (all.n_rows(), product(&Team::new(1, Isa::Scalar).unwrap(), all, x));
     for isa in Isa::available() {
+        let teams = [1, 2, 3, 5].map(|n_threads| Team::new(n_threads, isa).unwrap());
         for (i, (&rows, &tokens)) in
             rows.iter().flat_map(|rows| tokens.iter().map(move |t| (rows, t))).enumerate()
         {
-            let team = Team::new([1, 2, 3, 5][i % 4], isa).unwrap();
             let some = Rows { bytes: &bytes[..rows * row_bytes], ..all };
-            let got = product(&team, some, &x[..tokens * n_cols]);
+            let got = product(&teams[i % 4], some, &x[..tokens * n_cols]);
             for (at, got) in got.iter().enumerate() {
                 let (token, row) = (at / rows, at % rows);
                 let want = scalar[token * n_rows + row];
@@ -95,15 +95,11 @@ fn check_levels(ty: TensorType, n_cols: usize, bytes: &[u8], x: &[f32], rows: &[
     }
 }
 
-#[test]
-fn every_level_gives_the_bits_of_the_scalar() {
-    let mut random = Random(1);
-    for &(ty, scales) in TYPES {
-        let columns: &[usize] = match ty.block_len() {
-            1 => &[1, 7, 8, 31, 255, 256, 257, 700],
-            32 => &[32, 224, 256, 288],
-            _ => &[256, 1792, 2048, 2304],
-        };
+/// Of all types with blocks of a length, at all levels: every shape of rows and tokens, over `columns` that end where
+/// runs, tiles and vectors do and beside it.
+fn check_bits(block_len: usize, columns: &[usize]) {
+    let mut random = Random(block_len as u64);
+    for &(ty, scales) in TYPES.iter().filter(|(ty, _)| ty.block_len() == block_len) {
         for &n_cols in columns {
             let bytes = matrix(ty, scales, MAX_ROWS, n_cols, &mut random);
             let x = random.floats(MAX_TOKENS * n_cols);
@@ -116,6 +112,31 @@ fn every_level_gives_the_bits_of_the_scalar() {
                 &[1, 2, 3, 4, 5, 6, 7, 11, 12, 13, MAX_TOKENS],
             );
         }
+    }
+}
+
+// Three tests, so that they run beside each other.
+
+#[test]
+fn every_level_gives_the_bits_of_the_scalar_for_floats() {
+    check_bits(1, &[1, 7, 8, 31, 255, 256, 257, 700]);
+}
+
+#[test]
+fn every_level_gives_the_bits_of_the_scalar_for_blocks_of_32() {
+    check_bits(32, &[32, 224, 256, 288]);
+}
+
+#[test]
+fn every_level_gives_the_bits_of_the_scalar_for_blocks_of_256() {
+    check_bits(256, &[256, 1792, 2048, 2304]);
+}
+
+#[test]
+fn every_type_is_tested_and_levels_that_are_not_are_named() {
+    for ty in TensorType::all().filter(|&ty| Packing::of(ty).is_some()) {
+        assert!(TYPES.iter().any(|&(tested, _)| tested == ty), "{ty}");
+        assert!([1, 32, 256].contains(&ty.block_len()), "{ty}");
     }
     let have: Vec<_> = Isa::available().iter().map(|isa| isa.name()).collect();
     println!(
