@@ -9,6 +9,10 @@ pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
 #[cfg(target_arch = "aarch64")]
+pub(crate) mod dotprod;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod i8mm;
+#[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
 
 use core::fmt;
@@ -29,12 +33,19 @@ pub enum Isa {
     /// NEON as every 64-bit Arm has it.
     #[cfg(target_arch = "aarch64")]
     Neon(neon::Neon),
+    /// With dot products of bytes: Arm's cores since 2018, the Raspberry Pi 5.
+    #[cfg(target_arch = "aarch64")]
+    DotProd(dotprod::DotProd),
+    /// With products of matrices of bytes also: Arm's cores since 2021.
+    #[cfg(target_arch = "aarch64")]
+    I8mm(i8mm::I8mm),
 }
 
 /// Calls the function of this name in the sibling module of the level.
 ///
 /// Siblings are `scalar`, `avx2` and `neon`. AVX-512 takes `avx2`, which it contains, unless `and avx512` says that
-/// there is a sibling of its own.
+/// there is a sibling of its own. The levels of Arm have vectors of one width and take one sibling, `neon`, whose
+/// functions get the level's token first: it is the type by which they reach what the levels do differently.
 macro_rules! dispatch {
     ($isa:expr, $name:ident($($arg:expr),* $(,)?)) => {
         $crate::isa::dispatch!($isa, $name($($arg),*) with avx2)
@@ -53,7 +64,13 @@ macro_rules! dispatch {
             $crate::Isa::Avx512(_) => unsafe { $avx512::$name($($arg),*) },
             #[cfg(target_arch = "aarch64")]
             // SAFETY: likewise.
-            $crate::Isa::Neon(_) => unsafe { neon::$name($($arg),*) },
+            $crate::Isa::Neon(level) => unsafe { neon::$name(level, $($arg),*) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: likewise; this level and the next contain NEON.
+            $crate::Isa::DotProd(level) => unsafe { neon::$name(level, $($arg),*) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: likewise.
+            $crate::Isa::I8mm(level) => unsafe { neon::$name(level, $($arg),*) },
         }
     };
 }
@@ -85,6 +102,10 @@ const NAMES: &[&str] = &[
     "avx512",
     #[cfg(target_arch = "aarch64")]
     "neon",
+    #[cfg(target_arch = "aarch64")]
+    "dotprod",
+    #[cfg(target_arch = "aarch64")]
+    "i8mm",
 ];
 
 impl Isa {
@@ -103,6 +124,10 @@ impl Isa {
             avx512::Avx512::detect().map(Self::Avx512),
             #[cfg(target_arch = "aarch64")]
             neon::Neon::detect().map(Self::Neon),
+            #[cfg(target_arch = "aarch64")]
+            dotprod::DotProd::detect().map(Self::DotProd),
+            #[cfg(target_arch = "aarch64")]
+            i8mm::I8mm::detect().map(Self::I8mm),
         ]
         .into_iter()
         .flatten()
@@ -124,6 +149,10 @@ impl Isa {
             Self::Avx512(_) => "avx512",
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => "neon",
+            #[cfg(target_arch = "aarch64")]
+            Self::DotProd(_) => "dotprod",
+            #[cfg(target_arch = "aarch64")]
+            Self::I8mm(_) => "i8mm",
         }
     }
 
@@ -136,7 +165,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => 16,
             #[cfg(target_arch = "aarch64")]
-            Self::Neon(_) => 4,
+            Self::Neon(_) | Self::DotProd(_) | Self::I8mm(_) => 4,
         }
     }
 
@@ -149,7 +178,7 @@ impl Isa {
             Self::Avx2(avx2) => avx2.run(body),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(avx512) => avx512.run(body),
-            // Scalar, and NEON, whose features are on wherever aarch64 is compiled for.
+            // Scalar, and Arm: NEON's features are on wherever aarch64 is compiled for, and others bring plain code nothing.
             _ => body(),
         }
     }

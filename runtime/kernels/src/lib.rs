@@ -34,7 +34,8 @@
 //! * A **format** is a folder of `unpack`: what a block means, with a sibling for each level.
 //! * A **shape of sum** is a folder of `dot`: a float scale per 32, integer scales and minimums under a float per 256, floats.
 //! * A **level** is a variant of [`Isa`] with a token that only detection makes, its loads in `isa`, and its siblings.
-//!   AVX-512 contains AVX2 and takes that sibling where it has none (Q4_K, Q5_K). What needs no instruction of its own
+//!   AVX-512 contains AVX2 and takes that sibling where it has none. The levels of Arm unpack alike: a format has one
+//!   sibling for them, `neon`, and they differ in the shapes of sum. What needs no instruction of its own
 //!   (norms, attention, packing) is plain code compiled under each level's features.
 //!
 //! # How fast it is

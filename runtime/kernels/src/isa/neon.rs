@@ -23,6 +23,22 @@ pub(crate) fn load_16(bytes: &[u8; 16]) -> uint8x16_t {
     unsafe { vld1q_u8(bytes.as_ptr()) }
 }
 
+/// Sixteen signed bytes.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn load_signed(bytes: &[i8; 16]) -> int8x16_t {
+    // SAFETY: sixteen bytes can be read from the array, at any alignment.
+    unsafe { vld1q_s8(bytes.as_ptr()) }
+}
+
+/// Eight signed numbers of 16 bits.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn load_shorts(shorts: &[i16; 8]) -> int16x8_t {
+    // SAFETY: eight numbers can be read from the array, at any alignment.
+    unsafe { vld1q_s16(shorts.as_ptr()) }
+}
+
 /// Four floats.
 #[inline]
 #[target_feature(enable = "neon")]

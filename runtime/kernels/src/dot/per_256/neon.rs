@@ -3,7 +3,7 @@
 
 use super::scalar;
 use crate::activations::{Per256, Run256};
-use crate::isa::neon::{broadcast_4, load_floats, signed, store_floats, transpose};
+use crate::isa::neon::{Neon, broadcast_4, load_floats, load_shorts, signed, store_floats, transpose};
 use crate::unpack::{Panel, Results};
 use blocks::Block;
 use core::arch::aarch64::*;
@@ -27,20 +27,52 @@ pub(crate) struct Minimums {
     pub(crate) dmin: float32x4_t,
 }
 
+/// What a block is unpacked into.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn nothing() -> Unpacked {
+    let (zero, nothing) = (vdupq_n_s32(0), vdupq_n_f32(0.0));
+    Unpacked { q: [vdupq_n_s8(0); 64], scales: [zero; 16], d: nothing, minimums: None }
+}
+
 /// Tokens of a step.
 const STEP_TOKENS: usize = 4;
 
-/// For types whose products fit 16 bits `STEPS` (2, 4 or 8) at a time, and of which that many have one scale.
+/// A level of Arm: what it makes of the blocks that NEON unpacks.
+pub(crate) trait Level: Copy {
+    /// For types whose products fit 16 bits `STEPS` (2, 4 or 8) at a time, and of which that many have one scale.
+    fn multiply<const STEPS: usize, B: Block>(
+        self,
+        panel: Panel<'_, B>,
+        x: Per256<'_>,
+        results: &mut Results,
+        unpack: impl Fn([&B; 4], &mut Unpacked),
+    );
+}
+
+impl Level for Neon {
+    #[inline]
+    fn multiply<const STEPS: usize, B: Block>(
+        self,
+        panel: Panel<'_, B>,
+        x: Per256<'_>,
+        results: &mut Results,
+        unpack: impl Fn([&B; 4], &mut Unpacked),
+    ) {
+        // SAFETY: the token proves that the feature was detected.
+        unsafe { multiply::<STEPS, B>(panel, x, results, unpack) }
+    }
+}
+
 #[inline]
 #[target_feature(enable = "neon")]
-pub(crate) fn multiply<const STEPS: usize, B: Block>(
+fn multiply<const STEPS: usize, B: Block>(
     panel: Panel<'_, B>,
     x: Per256<'_>,
     results: &mut Results,
     unpack: impl Fn([&B; 4], &mut Unpacked),
 ) {
-    let (zero, nothing) = (vdupq_n_s32(0), vdupq_n_f32(0.0));
-    let mut w = Unpacked { q: [vdupq_n_s8(0); 64], scales: [zero; 16], d: nothing, minimums: None };
+    let mut w = nothing();
     for group in 0..panel.n_rows().div_ceil(4) {
         let rows = panel.group::<4>(4 * group);
         let mut ahead = panel.ahead(4 * (group + 1), 4);
@@ -91,20 +123,49 @@ fn add_block<const STEPS: usize, const T: usize>(
         }
     }
     for (t, results) in results.iter_mut().enumerate().take(T) {
-        let sum = vcvtq_f32_s32(sums[t]);
-        let product = match &w.minimums {
-            Some(Minimums { min, dmin }) => {
-                let mut minimums = vdupq_n_s32(0);
-                for (min, &a) in min.iter().zip(&x[t].sums) {
-                    minimums = vmlaq_n_s32(minimums, *min, i32::from(a));
-                }
-                vfmaq_f32(vnegq_f32(vmulq_f32(vcvtq_f32_s32(minimums), *dmin)), sum, w.d)
-            }
-            None => vmulq_f32(sum, w.d),
-        };
-        let results = &mut results.as_chunks_mut().0[group];
-        store_floats(results, vfmaq_f32(load_floats(results), product, vdupq_n_f32(x[t].d)));
+        finish::<STEPS>(w, sums[t], &x[t], &mut results.as_chunks_mut().0[group]);
     }
+}
+
+/// Adds a block's part to the results of four rows with a token: what its scales and weights add up to is `sum`.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn finish<const STEPS: usize>(w: &Unpacked, sum: int32x4_t, x: &Run256, results: &mut [f32; 4]) {
+    let sum = vcvtq_f32_s32(sum);
+    let product = match &w.minimums {
+        Some(Minimums { min, dmin }) => {
+            let minimums = vcvtq_f32_s32(minimums::<STEPS>(min, &x.sums));
+            vfmaq_f32(vnegq_f32(vmulq_f32(minimums, *dmin)), sum, w.d)
+        }
+        None => vmulq_f32(sum, w.d),
+    };
+    store_floats(results, vfmaq_f32(load_floats(results), product, vdupq_n_f32(x.d)));
+}
+
+/// `Σ_s min_s · Σa`; where eight steps have one scale, they have one minimum too.
+#[inline]
+#[target_feature(enable = "neon")]
+fn minimums<const STEPS: usize>(min: &[int32x4_t; 16], sums: &[i16; 16]) -> int32x4_t {
+    let mut total = vdupq_n_s32(0);
+    for (min, sums) in min.as_chunks::<8>().0.iter().zip(sums.as_chunks::<8>().0) {
+        let sums = load_shorts(sums);
+        let [a, b, c, d, e, f, g, h] = *min;
+        if STEPS == 8 {
+            total = add_four(total, [a, c, e, g], vpaddlq_s16(sums));
+        } else {
+            total = add_four(total, [a, b, c, d], vmovl_s16(vget_low_s16(sums)));
+            total = add_four(total, [e, f, g, h], vmovl_high_s16(sums));
+        }
+    }
+    total
+}
+
+/// Four minimums of each row, each with a sum of the token's.
+#[inline]
+#[target_feature(enable = "neon")]
+fn add_four(total: int32x4_t, min: [int32x4_t; 4], sums: int32x4_t) -> int32x4_t {
+    let total = vmlaq_laneq_s32::<1>(vmlaq_laneq_s32::<0>(total, min[0], sums), min[1], sums);
+    vmlaq_laneq_s32::<3>(vmlaq_laneq_s32::<2>(total, min[2], sums), min[3], sums)
 }
 
 /// Four rows that plain code has unpacked: for types whose bits it takes apart fast enough when it is compiled with

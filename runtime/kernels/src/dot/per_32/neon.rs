@@ -2,7 +2,7 @@
 //! fit, and the offset is taken from the weights as they are unpacked.
 
 use crate::activations::{Per32, Run32};
-use crate::isa::neon::{broadcast_4, load_floats, store_floats};
+use crate::isa::neon::{Neon, broadcast_4, load_floats, store_floats};
 use crate::unpack::{Panel, Results};
 use blocks::Block;
 use core::arch::aarch64::*;
@@ -35,10 +35,35 @@ pub(crate) const fn steps(largest: usize) -> usize {
     if steps < 8 { steps } else { 8 }
 }
 
-/// For types whose products fit 16 bits `STEPS` at a time: see [`steps`].
+/// A level of Arm: what it makes of the blocks that NEON unpacks.
+pub(crate) trait Level: Copy {
+    /// For types whose products fit 16 bits `STEPS` at a time: see [`steps`].
+    fn multiply<const STEPS: usize, B: Block>(
+        self,
+        panel: Panel<'_, B>,
+        x: Per32<'_>,
+        results: &mut Results,
+        unpack: impl Fn([&B; 4]) -> Unpacked,
+    );
+}
+
+impl Level for Neon {
+    #[inline]
+    fn multiply<const STEPS: usize, B: Block>(
+        self,
+        panel: Panel<'_, B>,
+        x: Per32<'_>,
+        results: &mut Results,
+        unpack: impl Fn([&B; 4]) -> Unpacked,
+    ) {
+        // SAFETY: the token proves that the feature was detected.
+        unsafe { multiply::<STEPS, B>(panel, x, results, unpack) }
+    }
+}
+
 #[inline]
 #[target_feature(enable = "neon")]
-pub(crate) fn multiply<const STEPS: usize, B: Block>(
+fn multiply<const STEPS: usize, B: Block>(
     panel: Panel<'_, B>,
     x: Per32<'_>,
     results: &mut Results,

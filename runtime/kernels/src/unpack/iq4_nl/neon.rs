@@ -2,13 +2,13 @@
 
 use super::{Panel, Results};
 use crate::activations::Per32;
-use crate::dot::per_32::neon::{Unpacked, multiply as dot, steps};
+use crate::dot::per_32::neon::{Level, Unpacked, steps};
 use crate::isa::neon::{halves, levels, nibbles, transpose};
 use blocks::{IQ4_LEVELS, Iq4Nl};
 
 #[target_feature(enable = "neon")]
-pub(super) fn multiply(panel: Panel<'_, Iq4Nl>, x: Per32<'_>, results: &mut Results) {
-    dot::<{ steps(127) }, _>(panel, x, results, |blocks| unpack(blocks));
+pub(super) fn multiply(level: impl Level, panel: Panel<'_, Iq4Nl>, x: Per32<'_>, results: &mut Results) {
+    level.multiply::<{ steps(127) }, _>(panel, x, results, |blocks| unpack(blocks));
 }
 
 #[inline]

@@ -2,13 +2,13 @@
 
 use super::{Panel, Results};
 use crate::activations::Per32;
-use crate::dot::per_32::neon::{Unpacked, multiply as dot, steps};
+use crate::dot::per_32::neon::{Level, Unpacked, steps};
 use crate::isa::neon::{levels, load_floats, nibbles, transpose};
 use blocks::{FP4_LEVELS, Mxfp4};
 
 #[target_feature(enable = "neon")]
-pub(super) fn multiply(panel: Panel<'_, Mxfp4>, x: Per32<'_>, results: &mut Results) {
-    dot::<{ steps(12) }, _>(panel, x, results, |blocks| unpack(blocks));
+pub(super) fn multiply(level: impl Level, panel: Panel<'_, Mxfp4>, x: Per32<'_>, results: &mut Results) {
+    level.multiply::<{ steps(12) }, _>(panel, x, results, |blocks| unpack(blocks));
 }
 
 #[inline]

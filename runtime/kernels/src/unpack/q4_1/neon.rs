@@ -2,13 +2,13 @@
 
 use super::{Panel, Results};
 use crate::activations::Per32;
-use crate::dot::per_32::neon::{Unpacked, multiply as dot, steps};
+use crate::dot::per_32::neon::{Level, Unpacked, steps};
 use crate::isa::neon::{halves, nibbles, signed, transpose};
 use blocks::Q4_1;
 
 #[target_feature(enable = "neon")]
-pub(super) fn multiply(panel: Panel<'_, Q4_1>, x: Per32<'_>, results: &mut Results) {
-    dot::<{ steps(15) }, _>(panel, x, results, |blocks| unpack(blocks));
+pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q4_1>, x: Per32<'_>, results: &mut Results) {
+    level.multiply::<{ steps(15) }, _>(panel, x, results, |blocks| unpack(blocks));
 }
 
 #[inline]

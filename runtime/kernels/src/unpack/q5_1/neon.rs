@@ -2,13 +2,13 @@
 
 use super::{Panel, Results};
 use crate::activations::Per32;
-use crate::dot::per_32::neon::{Unpacked, multiply as dot, steps};
+use crate::dot::per_32::neon::{Level, Unpacked, steps};
 use crate::isa::neon::{add_fifth_bits, halves, nibbles, signed, transpose};
 use blocks::Q5_1;
 
 #[target_feature(enable = "neon")]
-pub(super) fn multiply(panel: Panel<'_, Q5_1>, x: Per32<'_>, results: &mut Results) {
-    dot::<{ steps(31) }, _>(panel, x, results, |blocks| unpack(blocks));
+pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q5_1>, x: Per32<'_>, results: &mut Results) {
+    level.multiply::<{ steps(31) }, _>(panel, x, results, |blocks| unpack(blocks));
 }
 
 #[inline]

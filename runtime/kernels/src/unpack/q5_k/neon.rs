@@ -2,15 +2,15 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::neon::{Minimums, Unpacked, multiply as dot};
+use crate::dot::per_256::neon::{Level, Minimums, Unpacked};
 use crate::isa::neon::{halves, nibbles, signed, transpose};
 use crate::unpack::q4_k::neon::scales_and_minimums;
 use blocks::Q5K;
 use core::arch::aarch64::*;
 
 #[target_feature(enable = "neon")]
-pub(super) fn multiply(panel: Panel<'_, Q5K>, x: Per256<'_>, results: &mut Results) {
-    dot::<8, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q5K>, x: Per256<'_>, results: &mut Results) {
+    level.multiply::<8, _>(panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
 #[inline]

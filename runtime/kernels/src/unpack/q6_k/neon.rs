@@ -2,14 +2,14 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::neon::{Unpacked, each, multiply as dot};
+use crate::dot::per_256::neon::{Level, Unpacked, each};
 use crate::isa::neon::{halves, nibbles, signed, transpose};
 use blocks::Q6K;
 use core::arch::aarch64::*;
 
 #[target_feature(enable = "neon")]
-pub(super) fn multiply(panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Results) {
-    dot::<4, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Results) {
+    level.multiply::<4, _>(panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
 #[inline]
