@@ -27,7 +27,7 @@ pub const LLAMA3_CHAT_TEMPLATE: &str = include_str!("llama3.jinja");
 /// The longest templates in use have 10 KB.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Llama 3's `tokenizer_config.json` has 50 KB.
-const MAX_CONFIG_BYTES: u64 = 4 << 20;
+const MAX_CONFIG_BYTES: u64 = 2 << 20;
 
 /// The template of a Hugging Face folder, and the file that has it. `chat_template.jinja` counts first, as it does for
 /// those who write it.

@@ -17,7 +17,7 @@ const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
 /// The index of the largest Llama has 100 KB.
-const MAX_INDEX_BYTES: u64 = 4 << 20;
+const MAX_INDEX_BYTES: u64 = 2 << 20;
 
 /// The files of a checkpoint.
 #[derive(Debug)]

@@ -165,6 +165,16 @@ const TOKENIZERS: &[Case] = &[
         f.tokenizer["pre_tokenizer"] = json!({"type": "Split", "pattern": {"Regex": "\\d"}, "behavior": "Isolated"});
     }, &[JSON, "`pre_tokenizer`", "Split"]),
     ("a normalized byte-level tokenizer", |f| f.tokenizer["model"]["byte_fallback"] = json!(false), &[JSON, "`normalizer`"]),
+    ("more pieces than anyone has", |f| {
+        let pieces: Vec<_> = (0..=1 << 20).map(|id| format!("\"{id:x}\":{id}")).collect();
+        let text = format!(r#"{{"model":{{"type":"BPE","vocab":{{{}}}}}}}"#, pieces.join(","));
+        f.files.push((JSON, text.into()));
+    }, &[JSON, "line 1", "more than 1048576 pieces"]),
+    ("more merges than anyone has", |f| {
+        let text = format!(r#"{{"model":{{"type":"BPE","vocab":{{}},"merges":[{}""]}}}}"#, "\"\",".repeat(1 << 20));
+        f.files.push((JSON, text.into()));
+    }, &[JSON, "line 1", "more than 1048576"]),
+    ("a rule of megabytes", |f| f.tokenizer["post_processor"] = json!(vec![0; 1 << 16]), &[JSON, "line 1", "a rule of 131073 bytes"]),
     ("an added token without an id", |f| f.tokenizer["added_tokens"] = json!([{"content": "x"}]), &[JSON, "line 1", "`id`"]),
     ("settings that are no JSON", |f| f.files.push(("tokenizer_config.json", b"no".to_vec())), &["tokenizer_config.json", "line 1"]),
     ("an added token under a word", |f| f.settings["added_tokens_decoder"] = json!({"one": {"content": "x"}}), &["tokenizer_config.json", "`added_tokens_decoder.one`"]),

@@ -8,7 +8,7 @@ use crate::json::{self, Keys, Members};
 use std::collections::BTreeMap;
 
 /// A megabyte is ten thousand of them.
-const MAX_FILE_BYTES: u64 = 4 << 20;
+const MAX_FILE_BYTES: u64 = 2 << 20;
 
 /// One of them.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(super) fn read(
     for (id, text, special) in settings.added_tokens()? {
         add(id, &text, special);
     }
-    for token in json.map_or(&[][..], |json| &json.added_tokens) {
+    for token in json.map_or(&[][..], |json| &json.added_tokens.0) {
         add(token.id, &token.content, token.special);
     }
     Ok(all.into_values().collect())

@@ -2,24 +2,43 @@
 
 use crate::{Error, json};
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::fmt;
+use std::marker::PhantomData;
 use std::path::Path;
 
 /// Llama 3's has 17 MB, the largest multilingual ones 35.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 
+/// Llama 3 has 128 000; the largest vocabularies twice that. In memory, a piece takes ten times its text.
+const MAX_PIECES: usize = 1 << 20;
+/// Llama 3 has 280 147.
+const MAX_MERGES: usize = 1 << 20;
+/// Rules have a thousand bytes. In memory, they take up to twenty times as many.
+const MAX_RULE_BYTES: usize = 1 << 16;
+
 /// The file.
 #[derive(Deserialize)]
 pub(super) struct TokenizerJson {
     #[serde(default)]
-    pub(super) added_tokens: Vec<AddedToken>,
-    pub(super) normalizer: Option<Value>,
-    pub(super) pre_tokenizer: Option<Value>,
-    pub(super) post_processor: Option<Value>,
+    pub(super) added_tokens: AtMost<AddedToken, MAX_PIECES>,
+    #[serde(default)]
+    pub(super) normalizer: Rule,
+    #[serde(default)]
+    pub(super) pre_tokenizer: Rule,
+    #[serde(default)]
+    pub(super) post_processor: Rule,
     pub(super) model: Model,
 }
+
+/// What is done to a text; null where nothing is.
+#[derive(Default)]
+pub(super) struct Rule(pub(super) Value);
+
+/// A list of no more items than anyone has.
+pub(super) struct AtMost<T, const MAX: usize>(pub(super) Vec<T>);
 
 /// The vocabulary and its merges.
 #[derive(Deserialize)]
@@ -29,7 +48,7 @@ pub(super) struct Model {
     pub(super) kind: Option<String>,
     pub(super) vocab: Vocab,
     #[serde(default)]
-    pub(super) merges: Vec<Merge>,
+    pub(super) merges: AtMost<Merge, MAX_MERGES>,
     pub(super) unk_token: Option<String>,
     /// What has no token is spelt in bytes, `<0x0A>`: SentencePiece's way.
     #[serde(default)]
@@ -90,6 +109,50 @@ impl TokenizerJson {
     }
 }
 
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let n = text.get().len();
+        if n > MAX_RULE_BYTES {
+            return Err(D::Error::custom(format_args!(
+                "a rule of {n} bytes; they have {MAX_RULE_BYTES} at most"
+            )));
+        }
+        serde_json::from_str(text.get()).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl<T, const MAX: usize> Default for AtMost<T, MAX> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for AtMost<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items<T, const MAX: usize>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for Items<T, MAX> {
+            type Value = AtMost<T, MAX>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a list of at most {MAX}")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    if items.len() == MAX {
+                        return Err(A::Error::custom(format_args!("a list of more than {MAX}")));
+                    }
+                    items.push(item);
+                }
+                Ok(AtMost(items))
+            }
+        }
+        deserializer.deserialize_seq(Items(PhantomData))
+    }
+}
+
 impl<'de> Deserialize<'de> for Vocab {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
@@ -103,6 +166,9 @@ impl<'de> Deserialize<'de> for Vocab {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vocab, A::Error> {
                 let mut pieces = Vec::new();
                 while let Some(piece) = map.next_entry()? {
+                    if pieces.len() == MAX_PIECES {
+                        return Err(A::Error::custom(format_args!("more than {MAX_PIECES} pieces")));
+                    }
                     pieces.push(piece);
                 }
                 Ok(Vocab::ByName(pieces))

@@ -19,7 +19,7 @@ impl<'j> Pieces<'j> {
     /// Checks that every id is one piece's and has a row, and that every merge makes a piece of two pieces.
     pub(super) fn new(json: &'j TokenizerJson, path: &Path, n_rows: u64) -> Result<Self, Error> {
         let pieces = json.pieces();
-        check_padding(path, pieces.len() as u64 + json.added_tokens.len() as u64, n_rows)?;
+        check_padding(path, pieces.len() as u64 + json.added_tokens.0.len() as u64, n_rows)?;
         let n_ids = pieces.iter().map(|(_, id)| u64::from(*id) + 1).max().unwrap_or(0);
         let fault = |piece: &str, problem: String| {
             Error::malformed(path, format_args!("piece `{}`", brief(piece)), problem)
@@ -40,9 +40,9 @@ impl<'j> Pieces<'j> {
                 return Err(fault(piece, "it stands twice".into()));
             }
         }
-        let mut merges = Vec::with_capacity(json.model.merges.len());
+        let mut merges = Vec::with_capacity(json.model.merges.0.len());
         let mut joined = String::new();
-        for (n, merge) in json.model.merges.iter().enumerate() {
+        for (n, merge) in json.model.merges.0.iter().enumerate() {
             let fault = |problem: String| Error::malformed(path, format_args!("merge {n}"), problem);
             let [left, right] = match merge {
                 Merge::Pair([left, right]) => [left.as_str(), right],
@@ -93,7 +93,7 @@ pub(super) fn sentencepiece(
         _ if is_byte(piece) => Kind::Byte,
         _ => Kind::Normal,
     };
-    let added: HashSet<u32> = json.added_tokens.iter().map(|added| added.id).collect();
+    let added: HashSet<u32> = json.added_tokens.0.iter().map(|added| added.id).collect();
     let mut order: Vec<Option<u32>> = vec![None; pieces.by_id.len()];
     let (mut n, mut last, mut is_in_order) = (0, None, true);
     for [left, right] in pieces.merges() {

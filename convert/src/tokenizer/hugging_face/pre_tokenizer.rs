@@ -1,8 +1,9 @@
 //! What happens to a text before it is merged, recognized among what GGUF has a name for. An unknown rule is refused: a
 //! model whose text is cut otherwise than in its training answers worse and says nothing.
 
-use super::json::TokenizerJson;
+use super::json::{Rule, TokenizerJson};
 use crate::Error;
+use crate::json::brief;
 use serde_json::Value;
 use std::path::Path;
 
@@ -23,27 +24,27 @@ const MARK: &str = "▁";
 
 /// GGUF's name of the rule of a byte-level tokenizer.
 pub(super) fn recognize(json: &TokenizerJson, path: &Path) -> Result<&'static str, Error> {
-    let unknown = |key: &str, value: &Option<Value>| {
-        let value = value.as_ref().map_or("null".into(), crate::json::brief);
+    let unknown = |key: &str, Rule(rule): &Rule| {
         let problem = format!(
-            "{value} is no rule that llamita knows: it knows those of Llama 3, GPT-2 and Qwen 2; another one would cut \
-             text where the model was not trained to"
+            "{} is no rule that llamita knows: it knows those of Llama 3, GPT-2 and Qwen 2; another one would cut text \
+             where the model was not trained to",
+            brief(rule)
         );
         Error::malformed(path, format_args!("key `{key}`"), problem)
     };
-    // Composed characters: what people type is that already.
-    if json.normalizer.as_ref().is_some_and(|normalizer| !normalizer.is_null() && normalizer["type"] != "NFC")
-    {
+    // NFC composes characters: what people type is composed already.
+    let Rule(normalizer) = &json.normalizer;
+    if !normalizer.is_null() && normalizer["type"] != "NFC" {
         return Err(unknown("normalizer", &json.normalizer));
     }
-    let rule = json.pre_tokenizer.as_ref().and_then(|rule| match steps(rule, "pretokenizers") {
+    let rule = match steps(&json.pre_tokenizer.0, "pretokenizers") {
         [whole] if is_bytes(whole, true) => Some("gpt-2"),
         [cut, bytes] if is_bytes(bytes, false) && cut["type"] == "Split" && cut["behavior"] == "Isolated" => {
-            let regex = cut["pattern"]["Regex"].as_str()?;
-            CUTS.iter().find(|(known, _)| *known == regex).map(|(_, name)| *name)
+            let known = CUTS.iter().find(|(known, _)| cut["pattern"]["Regex"] == *known);
+            known.map(|(_, name)| *name)
         }
         _ => None,
-    });
+    };
     rule.ok_or_else(|| unknown("pre_tokenizer", &json.pre_tokenizer))
 }
 
@@ -57,35 +58,31 @@ fn is_bytes(step: &Value, cuts: bool) -> bool {
 /// Whether a tokenizer of SentencePiece's kind puts a space before a text. It is said by a normalizer, or by a
 /// pre-tokenizer in its place.
 pub(super) fn adds_space(json: &TokenizerJson, path: &Path) -> Result<bool, Error> {
-    let unknown = |key: &str, value: &Option<Value>| {
-        let value = value.as_ref().map_or("null".into(), crate::json::brief);
+    let unknown = |key: &str, Rule(rule): &Rule| {
         let problem = format!(
-            "{value} is not what SentencePiece does to text; with the model's tokenizer.model in the \
-             folder it is not needed"
+            "{} is not what SentencePiece does to text; with the model's tokenizer.model in the folder it is not needed",
+            brief(rule)
         );
         Error::malformed(path, format_args!("key `{key}`"), problem)
     };
-    let is_absent = |value: &Option<Value>| value.as_ref().is_none_or(Value::is_null);
-    if is_absent(&json.normalizer) {
-        let Some(rule) = json.pre_tokenizer.as_ref().filter(|rule| rule["type"] == "Metaspace") else {
-            return Err(unknown("pre_tokenizer", &json.pre_tokenizer));
-        };
-        if rule["replacement"] != MARK || rule["split"].as_bool() == Some(true) {
-            return Err(unknown("pre_tokenizer", &json.pre_tokenizer));
-        }
-        return Ok(match rule["prepend_scheme"].as_str() {
-            Some(scheme) => scheme != "never",
-            None => rule["add_prefix_space"].as_bool().unwrap_or(true),
-        });
-    }
-    if !is_absent(&json.pre_tokenizer) {
-        return Err(unknown("pre_tokenizer", &json.pre_tokenizer));
-    }
+    let (Rule(normalizer), Rule(pre_tokenizer)) = (&json.normalizer, &json.pre_tokenizer);
     let is_mark = |step: &Value| {
         step["type"] == "Replace" && step["pattern"]["String"] == " " && step["content"] == MARK
     };
-    let steps = json.normalizer.as_ref().map_or(&[][..], |rule| steps(rule, "normalizers"));
-    match steps {
+    if normalizer.is_null() {
+        let is_known = pre_tokenizer["type"] == "Metaspace"
+            && pre_tokenizer["replacement"] == MARK
+            && pre_tokenizer["split"].as_bool() != Some(true);
+        return match pre_tokenizer["prepend_scheme"].as_str() {
+            _ if !is_known => Err(unknown("pre_tokenizer", &json.pre_tokenizer)),
+            Some(scheme) => Ok(scheme != "never"),
+            None => Ok(pre_tokenizer["add_prefix_space"].as_bool().unwrap_or(true)),
+        };
+    }
+    if !pre_tokenizer.is_null() {
+        return Err(unknown("pre_tokenizer", &json.pre_tokenizer));
+    }
+    match steps(normalizer, "normalizers") {
         [first, mark] if first["type"] == "Prepend" && first["prepend"] == MARK && is_mark(mark) => Ok(true),
         [mark] if is_mark(mark) => Ok(false),
         _ => Err(unknown("normalizer", &json.normalizer)),

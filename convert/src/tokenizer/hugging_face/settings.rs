@@ -2,14 +2,14 @@
 
 use super::json::TokenizerJson;
 use super::pre_tokenizer::steps;
-use super::{Added, Files, Vocabulary};
+use super::{Added, Files, Kind, Scheme, Vocabulary};
 use crate::Error;
 use crate::json::{self, Keys, Members};
 use serde_json::Value;
 use std::path::PathBuf;
 
 /// Llama 3's has 50 KB.
-const MAX_FILE_BYTES: u64 = 4 << 20;
+const MAX_FILE_BYTES: u64 = 2 << 20;
 
 /// Hugging Face's words for tokens with a meaning, and GGUF's.
 const WORDS: [(&str, &str); 4] = [("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding")];
@@ -65,6 +65,9 @@ impl Settings {
             }
         }
         for (word, id) in found {
+            if word == "unknown" && vocabulary.scheme == Scheme::SentencePiece {
+                vocabulary.tokens[id as usize].kind = Kind::Unknown;
+            }
             vocabulary.special.retain(|(known, _)| *known != word);
             vocabulary.special.push((word, id));
         }
@@ -83,7 +86,7 @@ impl Settings {
 
 /// Whether a text gets BOS and EOS, as `tokenizer.json` says it: by a template of what surrounds a text.
 fn surroundings(json: &TokenizerJson) -> [Option<bool>; 2] {
-    let all = json.post_processor.as_ref().map_or(&[][..], |rule| steps(rule, "processors"));
+    let all = steps(&json.post_processor.0, "processors");
     let is_special = |part: &Value| part["SpecialToken"].is_object();
     let template = all.iter().find(|step| step["type"] == "TemplateProcessing");
     match template.and_then(|template| template["single"].as_array()).map(Vec::as_slice) {
