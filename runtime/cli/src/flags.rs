@@ -11,12 +11,15 @@ use std::hash::{BuildHasher as _, Hasher as _};
 /// More threads than any machine has cores; a typing error should not start a million.
 const MAX_THREADS: u64 = 1024;
 
-/// How the engine works. None of these changes a result, save the type of the cache.
+/// How the engine works. None of these changes a result, save how the cache is kept.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Engine")]
 pub(crate) struct EngineFlags {
     #[command(flatten)]
     cache: CacheFlags,
+    /// Do not rotate keys before they are quantized, which makes them more exact and costs next to nothing
+    #[arg(long)]
+    no_key_rotation: bool,
     /// Tokens that are read in one pass at most; more is faster and takes more memory
     #[arg(long, value_name = "N", default_value_t = SessionOptions::default().batch as u64,
           value_parser = clap::value_parser!(u64).range(1..=65_536))]
@@ -35,6 +38,7 @@ impl EngineFlags {
         SessionOptions {
             context,
             cache: self.cache.types(),
+            rotate_keys: !self.no_key_rotation,
             batch: self.batch as usize,
             threads: self.threads.unwrap_or(0) as usize,
             isa: self.isa.unwrap_or_else(Isa::detect),

@@ -28,12 +28,13 @@ pub(crate) struct Forward {
     logits: Box<[f32]>,   // [logits_rows][n_vocab]
     packed: Activations,  // what a product reads, as its weights want it
     rope: RopeTable,      // [batch][rope_dim / 2]
+    rotates_keys: bool,   // queries too: see kernels::hadamard
     profile: Profile,
 }
 
 impl Forward {
     /// Room for passes of up to `batch` tokens.
-    pub(crate) fn new(model: &Model, batch: usize) -> Result<Self, Error> {
+    pub(crate) fn new(model: &Model, batch: usize, rotates_keys: bool) -> Result<Self, Error> {
         let config = model.config();
         let rope = RopeTable::new(config.rope_dim, config.rope_base, config.rope_scale, batch);
         let rope = match model.weights().rope_factors {
@@ -53,6 +54,7 @@ impl Forward {
             logits: zeroed(logits)?,
             packed: Activations::new(batch, max_cols(config), &types(model)),
             rope,
+            rotates_keys,
             profile: Profile::default(),
         })
     }
@@ -78,7 +80,7 @@ impl Forward {
         let config = model.config();
         let Config { dim, ffn_dim, n_heads, n_kv_heads, head_dim, norm_eps, .. } = *config;
         let (n, q_dim, kv_dim) = (tokens.len(), config.q_dim(), config.kv_dim());
-        let Self { packed, rope, profile, .. } = self;
+        let Self { packed, rope, rotates_keys, profile, .. } = self;
         let x = &mut self.x[..n * dim];
         let y = &mut self.y[..n * dim];
         let q = &mut self.q[..n * q_dim];
@@ -103,6 +105,10 @@ impl Forward {
             multiply(model, team, packed, y, qkv, profile, Operation::Qkv);
             kernels::rope(team, q, n_heads, head_dim, rope);
             kernels::rope(team, k, n_kv_heads, head_dim, rope);
+            if *rotates_keys {
+                kernels::hadamard(team, q, head_dim);
+                kernels::hadamard(team, k, head_dim);
+            }
             profile.end(Operation::Rope);
             cache.store(team, l, first, k, v);
             profile.end(Operation::Store);

@@ -20,6 +20,8 @@ pub struct SessionOptions {
     pub context: usize,
     /// How the KV cache keeps keys and values.
     pub cache: CacheTypes,
+    /// Whether keys that are quantized are rotated before, which makes them more exact. Others never are.
+    pub rotate_keys: bool,
     /// Tokens of a pass in prefill at most. Results do not depend on it.
     pub batch: usize,
     /// Threads; 0: the physical cores that this process may use.
@@ -33,6 +35,7 @@ impl Default for SessionOptions {
         Self {
             context: 0,
             cache: CacheTypes::both(CacheType::F16),
+            rotate_keys: true,
             batch: 512,
             threads: 0,
             isa: Isa::detect(),
@@ -83,7 +86,7 @@ impl<'m> Session<'m> {
         }
         let plan = MemoryPlan::new(model, options);
         let cache = KvCache::new(model.config(), context, options.cache)?;
-        let forward = Forward::new(model, batch)?;
+        let forward = Forward::new(model, batch, options.rotate_keys && options.cache.k.is_quantized())?;
         let team = Team::new(n_threads, options.isa).map_err(|why| {
             Error::Request(format!("cannot start {n_threads} threads: {why}. Fewer (--threads) may do"))
         })?;

@@ -61,6 +61,7 @@ mod attention;
 mod dot;
 mod elementwise;
 mod exp;
+mod hadamard;
 mod halves;
 mod isa;
 mod lanes;
@@ -78,6 +79,7 @@ pub use attention::{
     attention, store,
 };
 pub use elementwise::{add, rms_norm, silu_mul};
+pub use hadamard::hadamard;
 pub use isa::{Isa, IsaError};
 pub use machine::{f32_peak, int8_peak, read_bandwidth};
 pub use matmul::{Product, Rows, matmul};

@@ -165,6 +165,23 @@ fn logits_are_those_of_the_formula() {
 }
 
 #[test]
+fn keys_are_rotated_where_they_are_quantized() {
+    use CacheType::{F16, Q4_0, Q8_0};
+    let tiny = Tiny::new();
+    let model = tiny.model();
+    let tokens = prompt(tiny.config.n_vocab);
+    for (k, v, rotated) in [(F16, Q4_0, false), (Q8_0, F16, true), (Q4_0, Q4_0, true)] {
+        let [with, without] = [true, false].map(|rotate_keys| {
+            let cache = CacheTypes { k, v };
+            let mut session =
+                Session::new(&model, &SessionOptions { cache, rotate_keys, ..options() }).unwrap();
+            bits(&logits(&mut session, &tokens, N_TOKENS))
+        });
+        assert_eq!(with != without, rotated, "keys {k}, values {v}");
+    }
+}
+
+#[test]
 fn every_way_to_the_logits_gives_the_same_bits() {
     use CacheType::{F16, F32, Q4_0, Q8_0};
     let mut models = shapes();
