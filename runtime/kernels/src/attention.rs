@@ -11,7 +11,18 @@
 //! tokens after 128 others.)
 //!
 //! A tile's keys and values are turned into floats once for up to [`QUERIES`] queries of a kv head: those of its group
-//! of query heads and of consecutive tokens.
+//! of query heads and of consecutive tokens, four of which share a load. Meanwhile the next tile is prefetched. How a
+//! cache keeps its numbers ([`CacheType`]) does not enter the sum.
+//!
+//! The example `attention` at AVX-512 on two cores of a Xeon (model 167, 3.9 GHz), one layer, heads of 128, 4096
+//! positions; memory gave 26–28 GB/s in plain reads, the peak of fused multiply-adds was 248 · 10⁹ a second:
+//!
+//! | | f16 | q8_0 | q4_0 |
+//! |---|---|---|---|
+//! | 1 token, 32 heads, ms (share of the bandwidth) | 3.5 (0.68) | 2.4 (0.53) | 1.6 (0.44) |
+//! | 1 token, 32 heads in 8 groups, ms | 1.03 (0.64) | 0.84 (0.41) | 0.74 (0.25) |
+//! | 128 tokens, 32 heads, 10⁹ multiply-adds a second (share of the peak) | 96 (0.39) | 100 (0.40) | 101 (0.41) |
+//! | 128 tokens, 32 heads in 8 groups | 110 (0.45) | 109 (0.44) | 118 (0.48) |
 
 mod cache;
 mod keys;
@@ -40,6 +51,9 @@ const AT_ONCE: usize = 4;
 
 /// Floats of keys or values that are in hand at a time: half a first-level cache. A tile of wide heads takes several.
 const HAND: usize = 4096;
+
+/// For few queries, which wait for memory: the next tile is asked for more often.
+const SMALL_HAND: usize = 2048;
 
 /// Bytes that one prefetch asks for.
 const LINE: usize = 64;
@@ -181,6 +195,7 @@ fn attend(head: &Head<'_>, queries: &mut [Query<'_>]) {
     let n_positions = queries.last().map_or(0, |query| query.n_visible);
     let mut scores = [[0.0; TILE]; QUERIES];
     let Hand(hand) = &mut Hand([0.0; HAND]);
+    let hand_len = if queries.len() > AT_ONCE { HAND } else { SMALL_HAND };
     for first in (0..n_positions).step_by(TILE) {
         // Earlier tokens do not see the last tiles.
         let n_blind = queries.partition_point(|query| query.n_visible <= first);
@@ -188,19 +203,24 @@ fn attend(head: &Head<'_>, queries: &mut [Query<'_>]) {
         let scores = &mut scores[..queries.len()];
 
         scores.fill([0.0; TILE]);
-        let ahead_k = ahead(head.k, types.k, head_dim, first / TILE, head_dim.div_ceil(HAND / TILE));
-        for (columns, ahead) in hands(0..head_dim, TILE).zip(ahead_k) {
+        let ahead_k = ahead(head.k, types.k, head_dim, first / TILE, head_dim.div_ceil(hand_len / TILE));
+        for (columns, ahead) in hands(0..head_dim, TILE, hand_len).zip(ahead_k) {
             ahead.chunks(LINE).for_each(|line| prefetch(line.as_ptr()));
             let rows = &mut hand.as_chunks_mut::<TILE>().0[..columns.len()];
             keys::take(isa, types.k, head.k, head_dim, first / TILE, columns.clone(), rows);
             add_keys(isa, scores, queries, columns, rows.as_flattened());
         }
         for (query, scores) in queries.iter_mut().zip(&mut *scores) {
-            query.weigh(scores, first, scale);
+            match (query.n_visible - first).min(TILE) {
+                // A length that the compiler knows.
+                TILE => query.weigh(scores, scale),
+                n => query.weigh(&mut scores[..n], scale),
+            }
         }
         let positions = first..n_positions.min(first + TILE);
-        let ahead_v = ahead(head.v, types.v, head_dim, first / TILE, TILE.div_ceil(HAND / row_len));
-        for (positions, ahead) in hands(positions, row_len).zip(ahead_v) {
+        let n_rows = (hand_len / row_len).max(1);
+        let ahead_v = ahead(head.v, types.v, head_dim, first / TILE, TILE.div_ceil(n_rows));
+        for (positions, ahead) in hands(positions, row_len, hand_len).zip(ahead_v) {
             ahead.chunks(LINE).for_each(|line| prefetch(line.as_ptr()));
             let rows = &mut hand[..positions.len() * row_len];
             values::take(isa, types.v, head.v, head_dim, positions.clone(), rows);
@@ -216,8 +236,8 @@ fn attend(head: &Head<'_>, queries: &mut [Query<'_>]) {
 
 /// Rows of so many floats, in runs that a hand can hold.
 #[inline(always)]
-fn hands(rows: Range<usize>, n_floats: usize) -> impl Iterator<Item = Range<usize>> {
-    let n_rows = HAND / n_floats;
+fn hands(rows: Range<usize>, n_floats: usize, hand_len: usize) -> impl Iterator<Item = Range<usize>> {
+    let n_rows = (hand_len / n_floats).max(1);
     rows.clone().step_by(n_rows).map(move |first| first..rows.end.min(first + n_rows))
 }
 
@@ -273,22 +293,20 @@ impl Query<'_> {
         Self { q: &[], out: &mut [], n_visible: 0, max: f32::NEG_INFINITY, total: 0.0 }
     }
 
-    /// Turns the products with the keys of the tile at `first` into weights, zeros for those that the query does not
-    /// see, and brings what was summed to the new maximum.
+    /// Turns products with the keys of a tile into weights, and brings what was summed to the new maximum.
     #[inline(always)]
-    fn weigh(&mut self, scores: &mut Scores, first: usize, scale: f32) {
-        let n = (self.n_visible - first).min(TILE);
-        for (i, score) in scores.iter_mut().enumerate() {
-            *score = if i < n { *score * scale } else { f32::NEG_INFINITY };
-        }
+    fn weigh(&mut self, scores: &mut [f32], scale: f32) {
+        scores.iter_mut().for_each(|score| *score *= scale);
         let max = lanes::max(scores, self.max);
-        let correction = exp(self.max - max);
-        for (i, score) in scores.iter_mut().enumerate() {
-            *score = if i < n { exp(*score - max) } else { 0.0 };
+        scores.iter_mut().for_each(|score| *score = exp(*score - max));
+        let mut correction = 1.0;
+        // Most tiles have no new maximum.
+        if max > self.max {
+            correction = exp(self.max - max);
+            self.out.iter_mut().for_each(|out| *out *= correction);
+            self.max = max;
         }
         self.total = self.total.mul_add(correction, lanes::sum(scores));
-        self.out.iter_mut().for_each(|out| *out *= correction);
-        self.max = max;
     }
 }
 
