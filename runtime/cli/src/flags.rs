@@ -9,12 +9,30 @@ use quantize::FileType;
 use std::hash::{BuildHasher as _, Hasher as _};
 
 /// More threads than any machine has cores; a typing error should not start a million.
-const MAX_THREADS: u64 = 1024;
+const MAX_THREADS: usize = 1024;
 
 /// How the engine works. None of these changes a result, save how the cache is kept.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Engine")]
 pub(crate) struct EngineFlags {
+    #[command(flatten)]
+    session: SessionFlags,
+    /// Threads that work; auto: the fast physical cores that this process may use
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = threads)]
+    threads: usize,
+}
+
+impl EngineFlags {
+    /// For a session of `context` tokens; 0: as many as the model was trained for.
+    pub(crate) fn options(&self, context: usize) -> SessionOptions {
+        self.session.options(context, self.threads)
+    }
+}
+
+/// The same, but for the number of threads.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Engine")]
+pub(crate) struct SessionFlags {
     #[command(flatten)]
     cache: CacheFlags,
     /// Do not rotate keys before they are quantized, which makes them more exact and costs next to nothing
@@ -24,23 +42,20 @@ pub(crate) struct EngineFlags {
     #[arg(long, value_name = "N", default_value_t = SessionOptions::default().batch as u64,
           value_parser = clap::value_parser!(u64).range(1..=65_536))]
     batch: u64,
-    /// Threads that work [default: the physical cores that this process may use]
-    #[arg(long, value_name = "N", value_parser = threads())]
-    threads: Option<u64>,
     /// Use this instruction set instead of the best one that the processor has
     #[arg(long, value_name = "LEVEL", value_parser = isa)]
     isa: Option<Isa>,
 }
 
-impl EngineFlags {
-    /// For a session of `context` tokens; 0: as many as the model was trained for.
-    pub(crate) fn options(&self, context: usize) -> SessionOptions {
+impl SessionFlags {
+    /// For a session of `context` tokens on `threads`; 0: as of [`SessionOptions`].
+    pub(crate) fn options(&self, context: usize, threads: usize) -> SessionOptions {
         SessionOptions {
             context,
             cache: self.cache.types(),
             rotate_keys: !self.no_key_rotation,
             batch: self.batch as usize,
-            threads: self.threads.unwrap_or(0) as usize,
+            threads,
             isa: self.isa.unwrap_or_else(Isa::detect),
         }
     }
@@ -75,14 +90,18 @@ fn cache_type() -> impl TypedValueParser<Value = CacheType> {
     PossibleValuesParser::new(CacheType::ALL.map(CacheType::name)).try_map(|name| name.parse::<CacheType>())
 }
 
-/// The values of `--threads`.
-pub(crate) fn threads() -> impl TypedValueParser<Value = u64> {
-    clap::value_parser!(u64).range(1..=MAX_THREADS)
+/// A value of `--threads`; 0 stands for `auto`.
+pub(crate) fn threads(text: &str) -> Result<usize, String> {
+    if text == "auto" {
+        return Ok(0);
+    }
+    let n = text.parse().ok().filter(|n| (1..=MAX_THREADS).contains(n));
+    n.ok_or_else(|| format!("it must be auto, or a number from 1 to {MAX_THREADS}"))
 }
 
 /// Has conversion and quantization, which work in rayon's own pool, use that many threads.
-pub(crate) fn start_pool(threads: Option<u64>) -> Result<(), Error> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0) as usize);
+pub(crate) fn start_pool(threads: usize) -> Result<(), Error> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
     pool.build_global().map_err(|error| Error::Failed(format!("no threads can be made: {error}")))
 }
 
@@ -215,6 +234,14 @@ mod tests {
             for text in bad {
                 assert!(parser(text).is_err(), "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn threads_are_a_number_or_auto() {
+        assert_eq!((threads("auto"), threads("1"), threads("1024")), (Ok(0), Ok(1), Ok(1024)));
+        for text in ["0", "1025", "-1", "all", ""] {
+            assert!(threads(text).is_err(), "{text}");
         }
     }
 

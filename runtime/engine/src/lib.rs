@@ -24,6 +24,7 @@ pub use chat_template::{ChatTemplate, Message, Role};
 pub use config::Config;
 pub use error::Error;
 pub use generate::{Generation, StopReason, generate};
+pub use machine::n_cores;
 pub use memory_plan::MemoryPlan;
 pub use model::Model;
 pub use perplexity::{Perplexity, perplexity};

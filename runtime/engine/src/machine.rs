@@ -3,15 +3,24 @@
 //! Everything is read from the texts that Linux shows of it. On another system there are none, and then the standard
 //! library's count of threads stands, and the memory counts as unlimited.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Memory that the system does not speak of.
 const UNLIMITED: u64 = u64::MAX;
 
-/// Physical cores that this process may use: affinity and a cgroup's quota count, siblings of a core count once.
-pub(crate) fn n_cores() -> usize {
+/// Of cores that differ, the fast ones are those with this share, in percent, of the fastest one's capacity. Big cores
+/// of an Arm chip with three kinds have three quarters of its largest, little ones less than half.
+const FAST_CAPACITY: u64 = 60;
+
+/// Likewise of its highest frequency, where no capacities tell: between the few percent that favoured cores of one kind
+/// may go beyond the others and the fifth that cores of a smaller kind stay below.
+const FAST_FREQUENCY: u64 = 85;
+
+/// Physical cores that this process may use: affinity and a cgroup's quota count, siblings of a core count once, and
+/// where cores differ, slow ones do not count: an operation is done when its last thread is.
+pub fn n_cores() -> usize {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     cores_below(Path::new("/")).map_or(threads, |cores| cores.min(threads))
 }
@@ -25,12 +34,21 @@ pub(crate) fn available_bytes(mapped_bytes: u64) -> u64 {
 fn cores_below(root: &Path) -> Option<usize> {
     let status = fs::read_to_string(root.join("proc/thread-self/status")).ok()?;
     let cpus = parse_cpu_list(field(&status, "Cpus_allowed_list:")?)?;
-    let siblings = |cpu: &usize| {
-        let topology = root.join(format!("sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"));
-        fs::read_to_string(topology).ok()
+    let folder = |cpu: usize| root.join(format!("sys/devices/system/cpu/cpu{cpu}"));
+    let mut cores = BTreeMap::new();
+    for cpu in cpus {
+        let siblings = fs::read_to_string(folder(cpu).join("topology/thread_siblings_list")).ok()?;
+        cores.entry(siblings).or_insert_with(|| folder(cpu));
+    }
+    let n_fast = |file: &str, percent: u64| {
+        let speed = |core: &PathBuf| fs::read_to_string(core.join(file)).ok()?.trim().parse::<u64>().ok();
+        let speeds = cores.values().map(speed).collect::<Option<Vec<_>>>()?;
+        let fast = speeds.iter().max()?.saturating_mul(percent) / 100;
+        Some(speeds.iter().filter(|&&speed| speed >= fast).count())
     };
-    let cores: Option<BTreeSet<String>> = cpus.iter().map(siblings).collect();
-    cores.map(|cores| cores.len()).filter(|&n| n > 0)
+    let by_capacity = n_fast("cpu_capacity", FAST_CAPACITY).filter(|&n| n < cores.len());
+    let by_frequency = || n_fast("cpufreq/cpuinfo_max_freq", FAST_FREQUENCY);
+    by_capacity.or_else(by_frequency).or(Some(cores.len())).filter(|&n| n > 0)
 }
 
 fn available_bytes_below(root: &Path, mapped_bytes: u64) -> u64 {

@@ -53,6 +53,11 @@ impl Operation {
         Self::Output,
     ];
 
+    /// Whether it multiplies by weights.
+    pub fn is_product(self) -> bool {
+        matches!(self, Self::Qkv | Self::AttentionOutput | Self::GateUp | Self::Down | Self::Output)
+    }
+
     /// As a person reads it.
     pub fn name(self) -> &'static str {
         match self {

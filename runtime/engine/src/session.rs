@@ -24,7 +24,7 @@ pub struct SessionOptions {
     pub rotate_keys: bool,
     /// Tokens of a pass in prefill at most. Results do not depend on it.
     pub batch: usize,
-    /// Threads; 0: the physical cores that this process may use.
+    /// Threads; 0: [`n_cores`](crate::n_cores).
     pub threads: usize,
     /// Instruction set.
     pub isa: Isa,

@@ -17,6 +17,6 @@ mod llama;
 mod rows;
 
 #[cfg(feature = "ggml")]
-pub use llama::{Error, Llama, Options};
+pub use llama::{Error, Llama, Options, system_info};
 #[cfg(feature = "ggml")]
 pub use rows::{dequantize, reference_quantize};

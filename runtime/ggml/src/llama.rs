@@ -56,8 +56,10 @@ pub struct Options {
     pub n_batch: u32,
     /// Threads.
     pub threads: u32,
-    /// Type of the KV cache.
-    pub cache_type: TensorType,
+    /// Type of the KV cache's keys.
+    pub cache_type_k: TensorType,
+    /// Type of its values: a quantized one wants flash attention.
+    pub cache_type_v: TensorType,
     /// Map the file instead of reading it.
     pub mmap: bool,
     /// Let ggml keep weights in a layout of its own, which costs their size in memory.
@@ -72,7 +74,8 @@ impl Default for Options {
             n_ctx: 0,
             n_batch: 512,
             threads: 1,
-            cache_type: TensorType::F16,
+            cache_type_k: TensorType::F16,
+            cache_type_v: TensorType::F16,
             mmap: true,
             repack: true,
             flash_attention: true,
@@ -95,11 +98,38 @@ fn last_error() -> String {
     std::mem::take(&mut *LAST_ERROR.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// What ggml says of the instruction sets and features that it was built with.
+pub fn system_info() -> String {
+    // SAFETY: no precondition; the text is the library's, ends with a zero and is copied before another call changes it.
+    unsafe { CStr::from_ptr(sys::llama_print_system_info()) }.to_string_lossy().trim().to_owned()
+}
+
+/// Threads of ggml's. With none of its own a context starts and ends threads for every token.
+#[derive(Debug)]
+struct Threads(NonNull<sys::ggml_threadpool>);
+
+impl Threads {
+    fn new(n: u32) -> Option<Self> {
+        // SAFETY: no precondition.
+        let mut params = unsafe { sys::ggml_threadpool_params_default(n as i32) };
+        // SAFETY: the parameters are the library's own.
+        NonNull::new(unsafe { sys::ggml_threadpool_new(&mut params) }).map(Self)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, and the only context that knows it is gone: `Llama` frees that before its fields drop.
+        unsafe { sys::ggml_threadpool_free(self.0.as_ptr()) };
+    }
+}
+
 /// A loaded model with a context of one sequence. Not `Send`: llama.cpp's context belongs to one thread.
 #[derive(Debug)]
 pub struct Llama {
     model: NonNull<sys::llama_model>,
     context: NonNull<sys::llama_context>,
+    threads: Option<Threads>,
     n_vocab: usize,
     n_batch: usize,
 }
@@ -136,8 +166,8 @@ impl Llama {
         params.n_ubatch = options.n_batch;
         params.n_threads = options.threads as i32;
         params.n_threads_batch = options.threads as i32;
-        params.type_k = options.cache_type.wire();
-        params.type_v = options.cache_type.wire();
+        params.type_k = options.cache_type_k.wire();
+        params.type_v = options.cache_type_v.wire();
         params.flash_attn_type = match options.flash_attention {
             true => sys::LLAMA_FLASH_ATTN_TYPE_ENABLED,
             false => sys::LLAMA_FLASH_ATTN_TYPE_DISABLED,
@@ -149,7 +179,12 @@ impl Llama {
             unsafe { sys::llama_model_free(model.as_ptr()) };
             return Err(Error::Context { n_ctx: options.n_ctx, reason: last_error() });
         };
-        let mut llama = Self { model, context, n_vocab: 0, n_batch: options.n_batch as usize };
+        let threads = Threads::new(options.threads);
+        if let Some(Threads(threads)) = &threads {
+            // SAFETY: both were just made; the threads are `llama`'s, which frees its context before them.
+            unsafe { sys::llama_attach_threadpool(context.as_ptr(), threads.as_ptr(), threads.as_ptr()) };
+        }
+        let mut llama = Self { model, context, threads, n_vocab: 0, n_batch: options.n_batch as usize };
         // SAFETY: the vocabulary is the model's, which `llama` owns.
         llama.n_vocab = unsafe { sys::llama_vocab_n_tokens(llama.vocab()) } as usize;
         Ok(llama)
@@ -169,6 +204,22 @@ impl Llama {
     pub fn clear(&mut self) {
         // SAFETY: the context lives as long as `self`, and its memory as long as the context.
         unsafe { sys::llama_memory_clear(sys::llama_get_memory(self.context.as_ptr()), true) };
+    }
+
+    /// Forgets all but the first `n` tokens.
+    pub fn truncate(&mut self, n: usize) {
+        // SAFETY: the context lives as long as `self`, and its memory as long as the context; 0 is the one sequence, and
+        // a negative end stands for the last token.
+        unsafe { sys::llama_memory_seq_rm(sys::llama_get_memory(self.context.as_ptr()), 0, n as i32, -1) };
+    }
+
+    /// Lets its threads sleep until tokens are fed again. Without it they look for work for some tenths of a second, on
+    /// cores that others want.
+    pub fn rest(&mut self) {
+        if let Some(Threads(threads)) = &self.threads {
+            // SAFETY: the threads live as long as `self`.
+            unsafe { sys::ggml_threadpool_pause(threads.as_ptr()) };
+        }
     }
 
     /// Appends tokens to the sequence and calls `each(index, logits)` for those for which `wanted(index)` holds.
@@ -269,7 +320,7 @@ impl Llama {
 
 impl Drop for Llama {
     fn drop(&mut self) {
-        // SAFETY: both were made by `open`, are owned by `self` alone, and the context goes before its model.
+        // SAFETY: both were made by `open`, are owned by `self` alone, and the context goes before its model and its threads.
         unsafe {
             sys::llama_free(self.context.as_ptr());
             sys::llama_model_free(self.model.as_ptr());

@@ -184,6 +184,21 @@ impl Isa {
     }
 }
 
+/// The name of the sibling that [`dispatch!`] with the same ending takes: the level's own, or that of a level inside.
+macro_rules! sibling {
+    ($isa:expr,) => {
+        match $isa {
+            #[cfg(target_arch = "x86_64")]
+            $crate::Isa::Avx512(_) => "avx2",
+            isa => isa.name(),
+        }
+    };
+    ($isa:expr, and avx512) => {
+        $isa.name()
+    };
+}
+pub(crate) use sibling;
+
 impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())

@@ -81,7 +81,7 @@ pub use attention::{
 pub use elementwise::{add, rms_norm, silu_mul};
 pub use hadamard::hadamard;
 pub use isa::{Isa, IsaError};
-pub use machine::{f32_peak, int8_peak, read_bandwidth};
-pub use matmul::{Product, Rows, matmul};
+pub use machine::{ReadLimit, f32_peak, int8_peak, operation_seconds, read_bandwidth};
+pub use matmul::{Product, Rows, kernel, matmul};
 pub use rope::{RopeTable, rope};
 pub use team::Team;

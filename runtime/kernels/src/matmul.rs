@@ -53,6 +53,12 @@ impl Rows<'_> {
     }
 }
 
+/// The level whose code multiplies weights of a type at a level: itself, or one that it contains. `None`: the type has
+/// no kernels.
+pub fn kernel(ty: TensorType, isa: Isa) -> Option<&'static str> {
+    with_block!(ty, B => Some(B::sibling(isa)), else None)
+}
+
 /// A product to be computed: row `r` of `weights` with token `t` gives `out[t * stride + first + r]`.
 #[derive(Debug)]
 pub struct Product<'a> {

@@ -44,6 +44,9 @@ pub(crate) trait Weights: Block {
         tokens: Range<usize>,
         results: &mut Results,
     );
+
+    /// The sibling that does so at a level.
+    fn sibling(isa: Isa) -> &'static str;
 }
 
 /// Gives a block its kernels: its type, the packing of activations that they take, their name in the sibling modules
@@ -61,6 +64,10 @@ macro_rules! weights {
                 results: &mut Results,
             ) {
                 $crate::isa::dispatch!(isa, $multiply(panel, x.$take(tokens), results) $($level)*);
+            }
+
+            fn sibling(isa: $crate::Isa) -> &'static str {
+                $crate::isa::sibling!(isa, $($level)*)
             }
         }
     };

@@ -36,7 +36,8 @@ fn llama_cpps(path: &Path, cache_type: TensorType, windows: &[Window]) -> Vec<f3
     let options = Options {
         n_ctx: WINDOW as u32,
         threads: 1,
-        cache_type,
+        cache_type_k: cache_type,
+        cache_type_v: cache_type,
         flash_attention: false,
         ..Default::default()
     };

@@ -1,21 +1,33 @@
 //! `llamita bench`: how fast this machine runs a model, and how fast it could.
 //!
-//! Making a token reads all weights once, so the bandwidth of memory sets the limit. It is measured in the same run,
-//! with the same threads, and the share that the model reached stands beside the rate: a share says whether a kernel
-//! or the machine is slow, a rate alone does not.
+//! A rate alone does not say whether a kernel or the machine is slow; a share of a limit does. Making a token reads all
+//! weights once, so its limit is the bandwidth of memory; reading a prompt multiplies every weight for each of its
+//! tokens, so its limit is the peak of the instruction that multiplies. On a machine that others use too both move from
+//! second to second: they are measured by turns with the model, and medians are compared.
+//!
+//! `--against ggml` (a feature) does the same with llama.cpp: our run, theirs, ours, theirs, and the ratio of each pair.
 
+#[cfg(feature = "ggml")]
+mod against;
+mod limits;
+mod measure;
 mod report;
+mod resident;
+mod start;
+mod work;
 
 use crate::error::Error;
-use crate::flags::EngineFlags;
+use crate::flags::{self, SessionFlags};
 use crate::generation;
-use crate::interrupt;
 use crate::progress::{Progress, Unit};
-use engine::{Model, Profile, Session};
-use kernels::{Isa, Team};
-use report::{Machine, Report, Row, Test};
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use engine::{MemoryPlan, Model, SessionOptions};
+use limits::Limits;
+use measure::{Bench, Test};
+use report::{ModelReport, Report, Row};
+use resident::Resident;
+use std::path::{Path, PathBuf};
+use work::Work;
 
 /// Measure how fast models run
 ///
@@ -23,7 +35,7 @@ use std::time::{Duration, Instant};
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   llamita bench llama-2-7b-q4_0.gguf -p 128 -n 32
-  llamita bench a.gguf b.gguf -p 128,512 -n 32 --depth 0,4096 --profile")]
+  llamita bench a.gguf b.gguf -p 128,512 -n 32 --depth 0,4096 -t 1,2,4 --profile")]
 pub(crate) struct Args {
     /// The models
     #[arg(value_name = "MODEL.gguf", required = true)]
@@ -37,9 +49,15 @@ pub(crate) struct Args {
     /// Tokens that stand in the context before each measurement; likewise
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "0", value_parser = n_tokens())]
     depth: Vec<u64>,
+    /// Threads that work; likewise; auto: the fast physical cores that this process may use
+    #[arg(short, long, value_name = "N", value_delimiter = ',', default_value = "auto", value_parser = flags::threads)]
+    threads: Vec<usize>,
     /// Measurements; the middle one counts
     #[arg(short, long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repetitions: u32,
+    /// Measure the first token with the file dropped from memory, too
+    #[arg(long)]
+    cold: bool,
     /// Tell where the time goes, operation by operation
     #[arg(long)]
     profile: bool,
@@ -47,7 +65,23 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    engine: EngineFlags,
+    session: SessionFlags,
+    #[command(flatten)]
+    peer: PeerFlags,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Comparison")]
+struct PeerFlags {
+    /// Alternate with another engine in this process: llama.cpp on ggml
+    #[arg(long, value_name = "ENGINE", value_parser = ["ggml"])]
+    against: Option<String>,
+    /// Whether it may keep weights in a layout of its own, in a second copy; both are measured by default
+    #[arg(long, value_name = "on|off", value_delimiter = ',', default_value = "on,off", value_parser = on_or_off())]
+    peer_repack: Vec<bool>,
+    /// Whether it uses flash attention; likewise
+    #[arg(long, value_name = "on|off", value_delimiter = ',', default_value = "on,off", value_parser = on_or_off())]
+    peer_flash_attention: Vec<bool>,
 }
 
 /// Beyond a million tokens no model goes; a typing error should not reserve the address space of a trillion.
@@ -57,36 +91,32 @@ fn n_tokens() -> impl clap::builder::TypedValueParser<Value = u64> {
     clap::value_parser!(u64).range(..=MAX_TOKENS)
 }
 
-/// How long the bandwidth is measured: the best of a few passes.
-const BANDWIDTH_TIME: Duration = Duration::from_secs(1);
+fn on_or_off() -> impl clap::builder::TypedValueParser<Value = bool> {
+    PossibleValuesParser::new(["on", "off"]).map(|value| value == "on")
+}
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let tests = tests(args);
     if tests.is_empty() {
         return Err(Error::Call("nothing to measure: -p and -n are both 0".into()));
     }
-    // All are opened before the first is measured: a wrong name should not cost the minutes before it.
-    let models = args.models.iter().map(Model::open).collect::<Result<Vec<_>, _>>()?;
-    let context = tests.iter().map(Test::context).max().unwrap_or(0);
-    let options = args.engine.options(context);
-    let (mut rows, mut n_threads) = (Vec::new(), 0);
-    for (path, model) in args.models.iter().zip(&models) {
-        let mut session = generation::new_session(model, &options)?;
-        n_threads = session.n_threads();
-        let progress = Progress::new("measuring", Unit::Tokens);
-        let n_tokens: usize = tests.iter().map(Test::context).sum();
-        progress.set_total((args.repetitions as u64 + 1) * n_tokens as u64);
-        let mut bench = Bench { session: &mut session, tokens: tokens(model, context), progress };
-        for &test in &tests {
-            let measured = bench.measure(test, args.repetitions)?;
-            let bytes = weight_bytes_per_token(model.file());
-            rows.push(Row::new(path, test, &measured, bytes, args.profile));
-        }
+    if cfg!(not(feature = "ggml")) && args.peer.against.is_some() {
+        return Err(Error::Call(
+            "--against: this build has no ggml; scripts/bench makes one that has (cargo's --features ggml)"
+                .into(),
+        ));
     }
-    // Before the bandwidth is measured: that takes memory of its own.
-    let peak_rss_bytes = peak_rss_bytes();
-    let machine = Machine::measure(n_threads, options.isa)?;
-    let report = Report::new(machine, rows, peak_rss_bytes);
+    let context = tests.iter().map(Test::context).max().unwrap_or(0);
+    let options = args.session.options(context, 0);
+    // All are opened before the first is measured: a wrong name should not cost the minutes before it.
+    let plans = args.models.iter().map(|path| Ok(MemoryPlan::new(&Model::open(path)?, &options)));
+    let plans = plans.collect::<Result<Vec<_>, engine::Error>>()?;
+    let threads = threads(args);
+    let limits = Limits::new(&threads, options.isa, &plans)?;
+    let machine = threads.iter().map(|&n| limits.machine(n)).collect::<Result<_, _>>()?;
+    let models =
+        args.models.iter().map(|path| measure_model(path, args, &tests, &threads, &options, &limits));
+    let report = Report::new(&options, machine, models.collect::<Result<_, _>>()?);
     if args.json { crate::terminal::print_json(&report) } else { report.print() }
 }
 
@@ -102,54 +132,54 @@ fn tests(args: &Args) -> Vec<Test> {
     tests
 }
 
-impl Machine {
-    fn measure(n_threads: usize, isa: Isa) -> Result<Self, Error> {
-        let team = Team::new(n_threads, isa)
-            .map_err(|error| Error::Failed(format!("no threads can be made: {error}")))?;
-        let read_bytes_per_second = kernels::read_bandwidth(&team, BANDWIDTH_TIME);
-        Ok(Self { isa: isa.name(), threads: n_threads, read_bytes_per_second })
-    }
-}
-
-struct Bench<'s, 'm> {
-    session: &'s mut Session<'m>,
-    tokens: Vec<u32>,
-    progress: Progress,
-}
-
-/// The times of a test, sorted, and where the time of all of them went.
-struct Measured {
-    times: Vec<Duration>,
-    profile: Profile,
-}
-
-impl Bench<'_, '_> {
-    /// Feeds the test's tokens again and again. A first time, not counted, brings the weights into memory.
-    fn measure(&mut self, test: Test, repetitions: u32) -> Result<Measured, Error> {
-        let Test { is_prompt, depth, n_tokens } = test;
-        let mut times = Vec::new();
-        let mut profile = Profile::default();
-        for repetition in 0..=repetitions {
-            interrupt::check()?;
-            self.session.truncate(0);
-            if depth > 0 {
-                self.session.feed(&self.tokens[..depth])?;
-            }
-            self.session.take_profile();
-            let start = Instant::now();
-            let step = if is_prompt { n_tokens } else { 1 };
-            for tokens in self.tokens[depth..depth + n_tokens].chunks(step) {
-                self.session.feed(tokens)?;
-            }
-            if repetition > 0 {
-                times.push(start.elapsed());
-                profile += &self.session.take_profile();
-            }
-            self.progress.add((depth + n_tokens) as u64);
+/// Numbers of threads, each once.
+fn threads(args: &Args) -> Vec<usize> {
+    let mut threads = Vec::new();
+    for &n in &args.threads {
+        let n = if n == 0 { engine::n_cores() } else { n };
+        if !threads.contains(&n) {
+            threads.push(n);
         }
-        times.sort();
-        Ok(Measured { times, profile })
     }
+    threads
+}
+
+fn measure_model(
+    path: &Path,
+    args: &Args,
+    tests: &[Test],
+    threads: &[usize],
+    options: &SessionOptions,
+    limits: &Limits,
+) -> Result<ModelReport, Error> {
+    // Before the model is opened: what a process has mapped stays in memory.
+    let options = SessionOptions { threads: threads[0], ..options.clone() };
+    let first_token = start::first_token(path, &options, args.cold)?;
+    let resident = Resident::start();
+    let model = Model::open(path)?;
+    let work = Work::new(&model, &options);
+    let tokens = tokens(&model, options.context);
+    let mut rows = Vec::new();
+    let progress = Progress::new("measuring", Unit::Tokens);
+    let n_tokens: usize =
+        tests.iter().map(|test| test.depth + test.n_tokens * (args.repetitions as usize + 1)).sum();
+    progress.set_total((threads.len() * n_tokens) as u64);
+    for &threads in threads {
+        let options = SessionOptions { threads, ..options.clone() };
+        let mut session = generation::new_session(&model, &options)?;
+        let mut bench = Bench { session: &mut session, tokens: &tokens, limits, progress: &progress };
+        for &test in tests {
+            let measured = bench.measure(test, args.repetitions, work.is_int8)?;
+            rows.push(Row::new(threads, test, &measured, &work, args.profile));
+        }
+    }
+    let peak_rss_bytes = resident.and_then(|resident| resident.peak_bytes());
+    drop(progress);
+    #[cfg(feature = "ggml")]
+    if args.peer.against.is_some() {
+        against::compare(&model, &options, args, &tokens, &mut rows)?;
+    }
+    Ok(ModelReport { path: path.display().to_string(), work, first_token, peak_rss_bytes, rows })
 }
 
 /// Tokens all over the vocabulary: each row of the embedding is as likely to be read as another. Any will do, the
@@ -158,29 +188,4 @@ fn tokens(model: &Model, n: usize) -> Vec<u32> {
     // Steps of Knuth's multiplicative hash.
     let n_vocab = model.config().n_vocab as u64;
     (1..=n as u64).map(|i| ((i.wrapping_mul(2_654_435_761) >> 8) % n_vocab) as u32).collect()
-}
-
-/// All tensors, but of the embedding, where it is not the output matrix too, a row alone.
-fn weight_bytes_per_token(file: &gguf::File) -> u64 {
-    let is_tied = file.tensor("output.weight").is_none();
-    let tensors = file.tensors().iter();
-    tensors.filter(|tensor| is_tied || tensor.name != "token_embd.weight").map(|tensor| tensor.n_bytes).sum()
-}
-
-/// The most memory that this process has held, as Linux counts it.
-fn peak_rss_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
-#[cfg(test)]
-mod tests {
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn linux_tells_the_peak() {
-        // A test binary holds more than a mebibyte and less than a tebibyte.
-        let peak = super::peak_rss_bytes().expect("VmHWM");
-        assert!((1 << 20..1 << 40).contains(&peak), "{peak}");
-    }
 }

@@ -39,9 +39,9 @@ pub(crate) struct Args {
     /// Do not compare the files with the checksums in checklist.chk
     #[arg(long)]
     no_verify: bool,
-    /// Threads that work [default: all cores that this process may use]
-    #[arg(long, value_name = "N", value_parser = flags::threads())]
-    threads: Option<u64>,
+    /// Threads that work; auto: all cores that this process may use
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = flags::threads)]
+    threads: usize,
 }
 
 fn chat_template(text: &str) -> Result<ChatTemplate, Infallible> {

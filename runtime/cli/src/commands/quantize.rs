@@ -27,9 +27,9 @@ pub(crate) struct Args {
     /// Take weights that are quantized already: they lose a second time
     #[arg(long)]
     allow_requantize: bool,
-    /// Threads that work [default: all cores that this process may use]
-    #[arg(long, value_name = "N", value_parser = flags::threads())]
-    threads: Option<u64>,
+    /// Threads that work; auto: all cores that this process may use
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = flags::threads)]
+    threads: usize,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {

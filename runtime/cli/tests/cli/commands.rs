@@ -188,6 +188,23 @@ fn plan_adds_up() {
     assert!(succeed(["plan", arg(&model)]).stdout.contains("it fits"));
 }
 
+/// A row of one repetition, with a profile.
+fn check_row(row: &Value) {
+    let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key}: {row}"));
+    let [seconds] = row["seconds"].as_array().expect("a list").as_slice() else { panic!("{row}") };
+    let rate = number("n_tokens") / seconds.as_f64().expect("a number");
+    assert!((number("tokens_per_second") / rate - 1.0).abs() < 1e-9, "{row}");
+    assert_eq!(row["limits"].as_array().map(Vec::len), Some(1));
+    assert!(number("share") > 0.0);
+    // What the products reach is more than what the whole does, by the time between them.
+    assert!(row["test"] == "text" || number("share_in_products") > number("share"), "{row}");
+    // The operations are all that a pass does: their shares add up, and the products lead.
+    let steps = row["profile"].as_array().expect("a profile");
+    let shares: f64 = steps.iter().filter_map(|step| step["share"].as_f64()).sum();
+    assert!((shares - 1.0).abs() < 1e-6, "{row}");
+    assert!(steps.iter().any(|step| step["operation"] == "gate, up" && step["share"].as_f64() > Some(0.05)));
+}
+
 #[test]
 fn bench_measures_what_was_asked() {
     let model = model("q4_0");
@@ -203,6 +220,8 @@ fn bench_measures_what_was_asked() {
         "0,8",
         "-r",
         "1",
+        "-t",
+        "2,1,2",
         "--isa",
         "scalar",
         "--profile",
@@ -210,32 +229,40 @@ fn bench_measures_what_was_asked() {
     ];
     let json = succeed(args).json();
     assert_eq!(json["isa"], "scalar");
-    assert!(json["read_bytes_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{json}");
-    let rows = json["rows"].as_array().expect("rows");
-    let tests: Vec<_> = rows.iter().map(|row| (&row["test"], &row["depth"], &row["n_tokens"])).collect();
-    let (prompt, text) = (Value::from("prompt"), Value::from("text"));
-    let [n0, n3, n4, n8, n16] = [0, 3, 4, 8, 16].map(Value::from);
-    let once = [
-        (&prompt, &n0, &n16),
-        (&prompt, &n0, &n3),
-        (&text, &n0, &n4),
-        (&prompt, &n8, &n16),
-        (&prompt, &n8, &n3),
-        (&text, &n8, &n4),
+    let machine = json["machine"].as_array().expect("a list");
+    assert_eq!(machine.iter().map(|limits| &limits["threads"]).collect::<Vec<_>>(), [2, 1]);
+    for limits in machine {
+        let levels = limits["int8_macs_per_second"].as_object().expect("levels");
+        for rate in levels.values().chain([&limits["read_bytes_per_second"]]) {
+            assert!(rate.as_f64().is_some_and(|rate| rate > 0.0), "{limits}");
+        }
+    }
+    let tests = [
+        ("prompt", 0, 16),
+        ("prompt", 0, 3),
+        ("text", 0, 4),
+        ("prompt", 8, 16),
+        ("prompt", 8, 3),
+        ("text", 8, 4),
     ];
-    assert_eq!(tests, [once, once].concat());
-    for row in rows {
-        let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key}: {row}"));
-        assert!(0.0 < number("slowest") && number("slowest") <= number("tokens_per_second"), "{row}");
-        assert!(number("tokens_per_second") <= number("fastest"), "{row}");
-        assert_eq!(row["bandwidth_share"].as_f64().is_some_and(|share| share > 0.0), row["test"] == text);
-        // The operations are all that a pass does: their shares add up, and the products lead.
-        let steps = row["profile"].as_array().expect("a profile");
-        let shares: f64 = steps.iter().filter_map(|step| step["share"].as_f64()).sum();
-        assert!((shares - 1.0).abs() < 1e-6, "{row}");
+    let models = json["models"].as_array().expect("models");
+    assert_eq!(models.len(), 2);
+    for measured in models {
+        assert_eq!(measured["model"], arg(&model));
+        let all = ["Q4_0", "Q6_K"];
+        let kernels = measured["kernels"].as_array().expect("a list");
         assert!(
-            steps.iter().any(|step| step["operation"] == "gate, up" && step["share"].as_f64() > Some(0.05))
+            kernels.iter().zip(all).all(|(kernel, ty)| kernel["type"] == ty && kernel["level"] == "scalar")
         );
+        assert!(measured["first_token"]["warm_seconds"].as_f64().is_some_and(|seconds| seconds > 0.0));
+        let rows = measured["rows"].as_array().expect("rows");
+        let found = rows.iter().map(|row| {
+            let number = |key: &str| row[key].as_u64().unwrap_or_else(|| panic!("{key}: {row}"));
+            (row["test"].as_str().expect("a name"), number("depth"), number("n_tokens"), number("threads"))
+        });
+        let wanted = [2, 1].map(|threads| tests.map(|(name, depth, n)| (name, depth, n, threads)));
+        assert!(found.eq(wanted.into_iter().flatten()), "{measured}");
+        rows.iter().for_each(check_row);
     }
     let table = succeed(["bench", arg(&model), "-p", "0", "-n", "2", "-r", "1"]).stdout;
     assert!(table.contains("text") && !table.contains("prompt"), "{table}");

@@ -167,3 +167,44 @@ fn siblings_of_a_core_count_once() {
     assert_eq!(cores_below(root(&[]).path()), None);
     assert!((1..=1024).contains(&n_cores()));
 }
+
+#[test]
+fn slow_cores_do_not_count() {
+    /// Cores of a kind: how many, their capacity, their highest frequency in kHz; 0: the system does not tell.
+    type Kinds = &'static [(usize, u64, u64)];
+    let table: &[(&str, Kinds, usize)] = &[
+        ("four alike", &[(4, 0, 0)], 4),
+        ("four alike that tell", &[(4, 1024, 2_400_000)], 4),
+        ("four big, four little", &[(4, 414, 1_800_000), (4, 1024, 2_400_000)], 4),
+        (
+            "one larger, three big, four little",
+            &[(4, 326, 1_786_000), (3, 830, 2_496_000), (1, 1024, 2_995_000)],
+            4,
+        ),
+        ("no capacities", &[(8, 0, 5_400_000), (2, 0, 5_800_000), (16, 0, 4_300_000)], 10),
+        ("capacities that were never set", &[(2, 1024, 2_000_000), (2, 1024, 1_400_000)], 2),
+        ("little ones alone", &[(4, 414, 1_800_000)], 4),
+        ("a capacity of nothing", &[(1, 1, 0)], 1),
+    ];
+    for (name, kinds, expected) in table {
+        let cores = kinds.iter().flat_map(|&(n, capacity, khz)| std::iter::repeat_n((capacity, khz), n));
+        let mut files = Vec::new();
+        for (cpu, (capacity, khz)) in cores.enumerate() {
+            let told = [
+                ("topology/thread_siblings_list", cpu as u64),
+                ("cpu_capacity", capacity),
+                ("cpufreq/cpuinfo_max_freq", khz),
+            ];
+            let told = told.into_iter().filter(|&(file, value)| value > 0 || file.starts_with("topology"));
+            files.extend(told.map(|(file, value)| {
+                (format!("sys/devices/system/cpu/cpu{cpu}/{file}"), format!("{value}\n"))
+            }));
+        }
+        let n_cpus = kinds.iter().map(|kind| kind.0).sum::<usize>();
+        let status = format!("Cpus_allowed_list:\t0-{}\n", n_cpus - 1);
+        let mut files: Vec<(&str, &str)> =
+            files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        files.push(("proc/thread-self/status", &status));
+        assert_eq!(cores_below(root(&files).path()), Some(*expected), "{name}");
+    }
+}

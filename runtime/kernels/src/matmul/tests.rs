@@ -252,3 +252,12 @@ fn weights_without_their_packing_are_refused() {
     let weights = Rows { ty: TensorType::Q4_0, n_cols: 32, bytes: &[0; 18] };
     matmul(&team, &activations, &mut [Product { weights, out: &mut [0.0], stride: 1, first: 0 }]);
 }
+
+#[test]
+fn a_level_without_a_kernel_takes_that_of_one_inside_it() {
+    for isa in Isa::available() {
+        assert_eq!(kernel(TensorType::Q8_0, isa), Some(isa.name()));
+        let name = kernel(TensorType::Tq1_0, isa).unwrap();
+        assert!(name == isa.name() || (isa.name() == "avx512" && name == "avx2"), "{isa}: {name}");
+    }
+}

@@ -1,0 +1,48 @@
+//! How much memory something takes, as Linux counts this process's.
+
+use std::fs;
+
+/// The count begins: what is there already is not counted.
+pub(super) struct Resident {
+    before_bytes: u64,
+}
+
+impl Resident {
+    /// `None` where the system does not let a process begin its peak anew.
+    pub(super) fn start() -> Option<Self> {
+        // 5: the highest count becomes the present one.
+        fs::write("/proc/self/clear_refs", "5").ok()?;
+        Some(Self { before_bytes: status_bytes("VmRSS:")? })
+    }
+
+    /// The most that has been held since, more than was there, mapped files included.
+    pub(super) fn peak_bytes(&self) -> Option<u64> {
+        Some(status_bytes("VmHWM:")?.saturating_sub(self.before_bytes))
+    }
+}
+
+/// A line of the process's status, like `VmHWM:     12345 kB`.
+fn status_bytes(name: &str) -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_counted_and_what_was_there_is_not() {
+        let old = std::hint::black_box(vec![1u8; 64 << 20]);
+        let Some(resident) = Resident::start() else {
+            println!("not tested: this system does not begin the peak anew");
+            return;
+        };
+        // Linux counts pages in batches, and other tests of this process take some meanwhile.
+        drop(std::hint::black_box(vec![1u8; 32 << 20]));
+        let peak = resident.peak_bytes().expect("a count");
+        assert!((31 << 20..64 << 20).contains(&peak), "{peak}");
+        drop(old);
+    }
+}
