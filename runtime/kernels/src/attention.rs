@@ -15,14 +15,16 @@
 //! cache keeps its numbers ([`CacheType`]) does not enter the sum.
 //!
 //! The example `attention` at AVX-512 on two cores of a Xeon (model 167, 3.9 GHz), one layer, heads of 128, 4096
-//! positions; memory gave 26–28 GB/s in plain reads, the peak of fused multiply-adds was 248 · 10⁹ a second:
+//! positions; memory gave 24–35 GB/s in plain reads, the peak of fused multiply-adds was 248 · 10⁹ a second:
 //!
 //! | | f16 | q8_0 | q4_0 |
 //! |---|---|---|---|
-//! | 1 token, 32 heads, ms (share of the bandwidth) | 3.5 (0.68) | 2.4 (0.53) | 1.6 (0.44) |
-//! | 1 token, 32 heads in 8 groups, ms | 1.03 (0.64) | 0.84 (0.41) | 0.74 (0.25) |
-//! | 128 tokens, 32 heads, 10⁹ multiply-adds a second (share of the peak) | 96 (0.39) | 100 (0.40) | 101 (0.41) |
-//! | 128 tokens, 32 heads in 8 groups | 110 (0.45) | 109 (0.44) | 118 (0.48) |
+//! | 1 token, 32 heads, ms (share of the bandwidth) | 2.8 (0.71) | 2.2 (0.52) | 1.9 (0.35) |
+//! | 1 token, 32 heads in 8 groups, ms | 0.87 (0.80) | 0.89 (0.29) | 0.72 (0.20) |
+//! | 128 tokens, 32 heads, 10⁹ multiply-adds a second (share of the peak) | 103 (0.42) | 105 (0.42) | 105 (0.42) |
+//! | 128 tokens, 32 heads in 8 groups | 117 (0.47) | 115 (0.47) | 118 (0.48) |
+//!
+//! Prefetches between the queries, and not all before a tile, were worth 7 % of reading 128 tokens.
 
 mod cache;
 mod keys;
@@ -164,8 +166,19 @@ fn ahead(
     n_parts: usize,
 ) -> impl Iterator<Item = &[u8]> {
     let tile_bytes = TILE * ty.position_bytes(head_dim);
-    let next = half.get((tile + 1) * tile_bytes..(tile + 2) * tile_bytes).unwrap_or_default();
-    next.chunks(tile_bytes.div_ceil(n_parts)).chain(std::iter::repeat(&[][..]))
+    parts(half.get((tile + 1) * tile_bytes..(tile + 2) * tile_bytes).unwrap_or_default(), n_parts)
+}
+
+/// So many parts of equal length, and then nothing for ever.
+#[inline(always)]
+fn parts(bytes: &[u8], n: usize) -> impl Iterator<Item = &[u8]> {
+    bytes.chunks(bytes.len().div_ceil(n).max(1)).chain(std::iter::repeat(&[][..]))
+}
+
+/// Asks for memory before some queries' turn: all of it at once would have them wait for it.
+#[inline(always)]
+fn fetch<'a>(mut parts: impl Iterator<Item = &'a [u8]>) {
+    parts.next().unwrap_or_default().chunks(LINE).for_each(|line| prefetch(line.as_ptr()));
 }
 
 /// A query, and how far its softmax has come.
@@ -186,6 +199,14 @@ type Scores = [f32; TILE];
 #[repr(align(64))]
 struct Hand([f32; HAND]);
 
+/// Some rows of a tile, and what is to be prefetched while they are used.
+struct InHand<'h> {
+    rows: &'h [f32],
+    /// From one row to the next.
+    row_len: usize,
+    ahead: &'h [u8],
+}
+
 /// All queries of a run, in the order of what they see.
 #[inline(always)]
 fn attend(head: &Head<'_>, queries: &mut [Query<'_>]) {
@@ -205,10 +226,15 @@ fn attend(head: &Head<'_>, queries: &mut [Query<'_>]) {
         scores.fill([0.0; TILE]);
         let ahead_k = ahead(head.k, types.k, head_dim, first / TILE, head_dim.div_ceil(hand_len / TILE));
         for (columns, ahead) in hands(0..head_dim, TILE, hand_len).zip(ahead_k) {
-            ahead.chunks(LINE).for_each(|line| prefetch(line.as_ptr()));
             let rows = &mut hand.as_chunks_mut::<TILE>().0[..columns.len()];
             keys::take(isa, types.k, head.k, head_dim, first / TILE, columns.clone(), rows);
-            add_keys(isa, scores, queries, columns, rows.as_flattened());
+            add_keys(
+                isa,
+                scores,
+                queries,
+                columns,
+                &InHand { rows: rows.as_flattened(), row_len: TILE, ahead },
+            );
         }
         for (query, scores) in queries.iter_mut().zip(&mut *scores) {
             match (query.n_visible - first).min(TILE) {
@@ -221,11 +247,10 @@ fn attend(head: &Head<'_>, queries: &mut [Query<'_>]) {
         let n_rows = (hand_len / row_len).max(1);
         let ahead_v = ahead(head.v, types.v, head_dim, first / TILE, TILE.div_ceil(n_rows));
         for (positions, ahead) in hands(positions, row_len, hand_len).zip(ahead_v) {
-            ahead.chunks(LINE).for_each(|line| prefetch(line.as_ptr()));
             let rows = &mut hand[..positions.len() * row_len];
             values::take(isa, types.v, head.v, head_dim, positions.clone(), rows);
             let of_tile = positions.start - first..positions.end - first;
-            add_values(isa, queries, scores, first, of_tile, rows, row_len);
+            add_values(isa, queries, scores, first, of_tile, &InHand { rows, row_len, ahead });
         }
     }
     for query in queries.iter_mut() {
@@ -243,15 +268,25 @@ fn hands(rows: Range<usize>, n_floats: usize, hand_len: usize) -> impl Iterator<
 
 /// What some columns of keys add to the scores.
 #[inline(always)]
-fn add_keys(isa: Isa, scores: &mut [Scores], queries: &[Query<'_>], columns: Range<usize>, rows: &[f32]) {
+fn add_keys(
+    isa: Isa,
+    scores: &mut [Scores],
+    queries: &[Query<'_>],
+    columns: Range<usize>,
+    hand: &InHand<'_>,
+) {
+    let &InHand { rows, row_len, ahead } = hand;
+    let mut ahead = parts(ahead, queries.len().div_ceil(AT_ONCE));
     let (fours, rest) = queries.as_chunks::<AT_ONCE>();
     let (scores, scores_rest) = scores.as_chunks_mut::<AT_ONCE>();
     for (scores, queries) in scores.iter_mut().zip(fours) {
+        fetch(&mut ahead);
         let weights = queries.each_ref().map(|query| &query.q[columns.clone()]);
-        add_weighted(isa, scores.each_mut().map(|scores| &mut scores[..]), weights, rows, TILE);
+        add_weighted(isa, scores.each_mut().map(|scores| &mut scores[..]), weights, rows, row_len);
     }
     for (scores, query) in scores_rest.iter_mut().zip(rest) {
-        add_weighted(isa, [scores], [&query.q[columns.clone()]], rows, TILE);
+        fetch(&mut ahead);
+        add_weighted(isa, [scores], [&query.q[columns.clone()]], rows, row_len);
     }
 }
 
@@ -263,15 +298,17 @@ fn add_values(
     scores: &[Scores],
     first: usize,
     positions: Range<usize>,
-    rows: &[f32],
-    row_len: usize,
+    hand: &InHand<'_>,
 ) {
+    let &InHand { rows, row_len, ahead } = hand;
+    let mut ahead = parts(ahead, queries.len().div_ceil(AT_ONCE));
     // Those of its positions that a query sees.
     let seen =
         |query: &Query<'_>| positions.start..(query.n_visible - first).clamp(positions.start, positions.end);
     let (fours, rest) = queries.as_chunks_mut::<AT_ONCE>();
     let (scores, scores_rest) = scores.as_chunks::<AT_ONCE>();
     for (queries, scores) in fours.iter_mut().zip(scores) {
+        fetch(&mut ahead);
         let by_all = seen(&queries[0]);
         let weights = scores.each_ref().map(|scores| &scores[by_all.clone()]);
         add_weighted(isa, queries.each_mut().map(|query| &mut *query.out), weights, rows, row_len);
@@ -282,6 +319,7 @@ fn add_values(
         }
     }
     for (query, scores) in rest.iter_mut().zip(scores_rest) {
+        fetch(&mut ahead);
         let seen = seen(query);
         add_weighted(isa, [&mut *query.out], [&scores[seen]], rows, row_len);
     }
