@@ -75,16 +75,30 @@ pub(crate) fn halves(halves: [F16; 8]) -> __m256 {
     _mm256_cvtph_ps(_mm_set_epi16(h, g, f, e, d, c, b, a))
 }
 
+/// The halves in the lower parts of eight lanes, as floats.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn low_halves(lanes: __m256i) -> __m256 {
+    let low = _mm256_and_si256(lanes, _mm256_set1_epi32(0xffff));
+    let packed = _mm256_packus_epi32(low, low);
+    _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64::<0x08>(packed)))
+}
+
 /// Sixteen bytes of eight rows, turned: vector `j` has bytes `4j … 4j + 3` of row `r` in its 32-bit lane `r`.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(crate) fn transpose(rows: [&[u8; 16]; 8]) -> [__m256i; 4] {
+    transpose_from::<0>(rows)
+}
+
+/// The same from byte `FIRST` on, and zeros after the last: for what ends with its block.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn transpose_from<const FIRST: i32>(rows: [&[u8; 16]; 8]) -> [__m256i; 4] {
     let [r0, r1, r2, r3, r4, r5, r6, r7] = rows;
     // Rows r and r + 4 side by side: what follows works in halves of 128 bits.
-    let a = _mm256_set_m128i(load_16(r4), load_16(r0));
-    let b = _mm256_set_m128i(load_16(r5), load_16(r1));
-    let c = _mm256_set_m128i(load_16(r6), load_16(r2));
-    let d = _mm256_set_m128i(load_16(r7), load_16(r3));
+    let [a, b, c, d] = [[r4, r0], [r5, r1], [r6, r2], [r7, r3]]
+        .map(|[high, low]| _mm256_bsrli_epi128::<FIRST>(_mm256_set_m128i(load_16(high), load_16(low))));
     let (ab_low, ab_high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
     let (cd_low, cd_high) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
     [

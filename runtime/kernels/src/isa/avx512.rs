@@ -80,6 +80,19 @@ pub(crate) fn store_ints(ints: &mut [i32; 16], x: __m512i) {
     unsafe { _mm512_storeu_si512(ints.as_mut_ptr().cast(), x) }
 }
 
+/// Adds to each lane of `sum` the products of its two numbers of 16 bits.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn add_products_of_16(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    // Not the intrinsic: of a chain of these the compiler makes multiplications and additions apart, twice as many, to
+    // shorten a wait that other sums fill.
+    // SAFETY: the instruction is in avx512vnni, which is enabled here, and touches registers only.
+    unsafe {
+        core::arch::asm!("vpdpwssd {0}, {1}, {2}", inout(zmm_reg) sum, in(zmm_reg) a, in(zmm_reg) b, options(pure, nomem, nostack, preserves_flags));
+    }
+    sum
+}
+
 /// Four bytes, repeated.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
@@ -95,12 +108,33 @@ pub(crate) fn halves(halves: [F16; 16]) -> __m512 {
     _mm512_cvtph_ps(_mm256_set_epi16(p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a))
 }
 
+/// The halves in the lower parts of sixteen lanes, as floats.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn low_halves(lanes: __m512i) -> __m512 {
+    _mm512_cvtph_ps(_mm512_cvtepi32_epi16(lanes))
+}
+
+/// The halves in the upper parts of sixteen lanes, as floats.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn high_halves(lanes: __m512i) -> __m512 {
+    low_halves(_mm512_srli_epi32::<16>(lanes))
+}
+
 /// Sixteen bytes of sixteen rows, turned: vector `j` has bytes `4j … 4j + 3` of row `r` in its 32-bit lane `r`.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(crate) fn transpose(rows: [&[u8; 16]; 16]) -> [__m512i; 4] {
+    transpose_from::<0>(rows)
+}
+
+/// The same from byte `FIRST` on, and zeros after the last: for what ends with its block.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn transpose_from<const FIRST: i32>(rows: [&[u8; 16]; 16]) -> [__m512i; 4] {
     // Every fourth row side by side: what follows works in quarters of 128 bits.
-    let (a, b, c, d) = (quarters(rows, 0), quarters(rows, 1), quarters(rows, 2), quarters(rows, 3));
+    let [a, b, c, d] = [0, 1, 2, 3].map(|first| _mm512_bsrli_epi128::<FIRST>(quarters(rows, first)));
     let (ab_low, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
     let (cd_low, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
     [
@@ -139,19 +173,26 @@ pub(crate) fn nibbles(bytes: [__m512i; 4]) -> [__m512i; 8] {
     ]
 }
 
-/// Adds a fifth bit to each of 32 nibbles a row: bit `i` of a row's number belongs to nibble `i`.
+/// Adds a fifth bit to each of 32 nibbles a row: bit `i` of a row's lane of `high` belongs to nibble `i`.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(crate) fn add_fifth_bits(mut nibbles: [__m512i; 8], high: [[u8; 4]; 16]) -> [__m512i; 8] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = high.map(i32::from_le_bytes);
-    let high = _mm512_set_epi32(p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a);
+pub(crate) fn add_fifth_bits(nibbles: [__m512i; 8], high: __m512i) -> [__m512i; 8] {
     // Vector j wants bits 4j … 4j + 3, one a byte: the byte that has them, four times, each tested by its bit.
     let bits = [_mm512_set1_epi32(0x0804_0201), _mm512_set1_epi32(0x8040_2010_u32 as i32)];
-    for (j, nibbles) in nibbles.iter_mut().enumerate() {
+    let mut j = 0;
+    nibbles.map(|nibbles| {
         let byte = j as i32 / 2 * 0x0101_0101;
         let here = _mm512_set4_epi32(byte + 0x0c0c_0c0c, byte + 0x0808_0808, byte + 0x0404_0404, byte);
         let set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(high, here), bits[j % 2]);
-        *nibbles = _mm512_mask_add_epi8(*nibbles, set, *nibbles, _mm512_set1_epi8(16));
-    }
-    nibbles
+        j += 1;
+        _mm512_mask_add_epi8(nibbles, set, nibbles, _mm512_set1_epi8(16))
+    })
+}
+
+/// What nibbles stand for.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn levels(nibbles: [__m512i; 8], levels: &[i8; 16]) -> [__m512i; 8] {
+    let levels = _mm512_broadcast_i32x4(load_16(bytemuck::cast_ref(levels)));
+    nibbles.map(|nibbles| _mm512_shuffle_epi8(levels, nibbles))
 }

@@ -2,6 +2,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
@@ -9,4 +11,4 @@ mod scalar;
 use super::{Panel, Results, weights};
 use blocks::Iq4Nl;
 
-weights!(Iq4Nl, Int8Per32, multiply(per_32));
+weights!(Iq4Nl, Int8Per32, multiply(per_32) and avx512);

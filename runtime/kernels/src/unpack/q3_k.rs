@@ -3,6 +3,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
@@ -10,4 +12,4 @@ mod scalar;
 use super::{Panel, Results, weights};
 use blocks::Q3K;
 
-weights!(Q3K, Int8Per256, multiply(per_256));
+weights!(Q3K, Int8Per256, multiply(per_256) and avx512);

@@ -1,5 +1,6 @@
-//! Sixteen rows are a vector, a row a lane: sixteen columns of sixteen rows are loaded and turned. For a token alone they
-//! are used at once; for more, 256 columns of a panel are a tile for all of them.
+//! Sixteen rows are a vector, a row a lane: sixteen columns of sixteen rows are loaded and turned, and 256 columns of a
+//! panel are a tile for all tokens. A token alone is left to AVX2: halves came at 24 GB/s there and at 14 here, where
+//! turning costs four steps and not three.
 
 use super::RUN;
 use crate::activations::Floats;
@@ -13,20 +14,6 @@ const GROUPS: usize = 2;
 
 /// Tokens of a step: with two groups of rows, twelve sums, enough to hide that one waits for the one before.
 const STEP_TOKENS: usize = 6;
-
-#[inline]
-#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(crate) fn multiply<B: Block>(
-    panel: Panel<'_, B>,
-    x: Floats<'_>,
-    results: &mut Results,
-    load: impl Fn(&[B; 16]) -> __m512,
-) {
-    match results {
-        [results] => stream(panel, x.x, results, load),
-        _ => tile(panel, x, results, load),
-    }
-}
 
 /// Columns `first … first + 15` of sixteen rows, turned: a vector is a column. Columns past the end are zeros.
 #[inline]
@@ -76,40 +63,10 @@ fn transpose(rows: [__m512; 16]) -> [__m512; 16] {
     columns
 }
 
-/// One token: weights go from the file through registers, while the rows that come next are fetched.
-#[inline]
-#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn stream<B: Block>(
-    panel: Panel<'_, B>,
-    x: &[f32],
-    results: &mut [f32; PANEL_ROWS],
-    load: impl Fn(&[B; 16]) -> __m512,
-) {
-    for (group, results) in
-        results.as_chunks_mut::<16>().0.iter_mut().enumerate().take(panel.n_rows().div_ceil(16))
-    {
-        let rows: [&[B]; 16] = panel.rows(16 * group);
-        let mut ahead = panel.ahead(16 * (group + 1), 16);
-        let mut acc = _mm512_setzero_ps();
-        for (run, x) in x.chunks(RUN).enumerate() {
-            let mut sum = _mm512_setzero_ps();
-            for (sixteen, x) in x.chunks(16).enumerate() {
-                let first = run * RUN + 16 * sixteen;
-                ahead.used(16 * 16 * size_of::<B>());
-                for (&x, w) in x.iter().zip(columns(rows, first, &load)) {
-                    sum = _mm512_fmadd_ps(w, _mm512_set1_ps(x), sum);
-                }
-            }
-            acc = _mm512_add_ps(acc, sum);
-        }
-        store_floats(results, acc);
-    }
-}
-
 /// Several tokens: a run of the panel is turned once into a tile, which all tokens use.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn tile<B: Block>(
+pub(crate) fn multiply<B: Block>(
     panel: Panel<'_, B>,
     x: Floats<'_>,
     results: &mut Results,

@@ -155,23 +155,37 @@ pub(crate) fn turn<const OFFSET: i32>(rows: &[scalar::Unpacked; 8], out: &mut Un
         let offset = _mm256_set1_epi8(OFFSET as i8);
         *out = transpose(q.map(|q| &q[at])).map(|q| _mm256_add_epi8(q, offset));
     }
-    out.scales = pairs(rows.map(|row| &row.scales));
+    out.scales = pairs(transpose(rows.map(|row| bytemuck::cast_ref(&row.scales))));
     out.d = load_floats(&rows.map(|row| row.d));
     let none = ([0; 16], 0.0);
     let minimums = rows.map(|row| row.minimums.as_ref().unwrap_or(&none));
     out.minimums = rows[0].minimums.is_some().then(|| Minimums {
-        min: pairs(minimums.map(|(min, _)| min)),
+        min: pairs(transpose(minimums.map(|(min, _)| bytemuck::cast_ref(min)))),
         dmin: load_floats(&minimums.map(|&(_, dmin)| dmin)),
     });
 }
 
-/// Scales or minimums of each row as [`Unpacked`] has them.
+/// Two bits of each weight, laid out as in Q2_K: sixteen bytes have those of four runs of sixteen weights, 32 apart.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn pairs(rows: [&[i8; 16]; 8]) -> [__m256i; 8] {
+pub(crate) fn two_bits(rows: [&[u8; 64]; 8], out: &mut Unpacked) {
+    let two = _mm256_set1_epi8(3);
+    for at in 0..4 {
+        let q = &mut out.q[at / 2 * 32 + at % 2 * 4..];
+        for (j, bytes) in transpose(rows.map(|row| &row.as_chunks().0[at])).into_iter().enumerate() {
+            q[j] = _mm256_and_si256(bytes, two);
+            q[j + 8] = _mm256_and_si256(_mm256_srli_epi16::<2>(bytes), two);
+            q[j + 16] = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), two);
+            q[j + 24] = _mm256_and_si256(_mm256_srli_epi16::<6>(bytes), two);
+        }
+    }
+}
+
+/// Scales or minimums, sixteen signed bytes of each row with four in a lane of each vector, as [`Unpacked`] has them.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn pairs(fours: [__m256i; 4]) -> [__m256i; 8] {
     let mut out = [_mm256_setzero_si256(); 8];
-    // Four numbers of a row in its lane become two pairs of 16 bits.
-    let fours = transpose(rows.map(bytemuck::cast_ref));
     for (four, pairs) in fours.into_iter().zip(out.as_chunks_mut::<2>().0) {
         let even = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(four));
         let odd = _mm256_srai_epi16::<8>(four);

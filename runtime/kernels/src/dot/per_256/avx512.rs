@@ -5,7 +5,9 @@
 //! instruction multiplies it by its scale and adds, where a product of 32 bits and a sum are three.
 
 use crate::activations::{Per256, Run256};
-use crate::isa::avx512::{broadcast_4, load_32, load_floats, store_32, store_floats, store_ints};
+use crate::isa::avx512::{
+    add_products_of_16, broadcast_4, load_32, load_floats, store_32, store_floats, store_ints, transpose,
+};
 use crate::unpack::{Group, PANEL_ROWS, Panel, Results};
 use blocks::Block;
 use core::arch::x86_64::*;
@@ -113,7 +115,7 @@ fn add_block<L: Layout, const T: usize>(w: &[Unpacked; GROUPS], x: &[Run256], re
             for ((sum, part), w) in sums.iter_mut().zip(parts).zip(w) {
                 let scale = w.scales[first / 4];
                 *sum = if L::NARROW {
-                    _mm512_dpwssd_epi32(*sum, part, scale)
+                    add_products_of_16(*sum, part, scale)
                 } else {
                     _mm512_add_epi32(*sum, _mm512_mullo_epi32(part, scale))
                 };
@@ -129,9 +131,9 @@ fn add_block<L: Layout, const T: usize>(w: &[Unpacked; GROUPS], x: &[Run256], re
                 let mut min = _mm512_setzero_si512();
                 for (pair, &sums) in pairs[t].iter().enumerate().take(L::MINIMUMS / 2) {
                     let sums = _mm512_set1_epi32(sums);
-                    min = _mm512_dpwssd_epi32(min, w.minimums.min[pair], sums);
+                    min = add_products_of_16(min, w.minimums.min[pair], sums);
                     if L::OFFSET != 0 {
-                        sum = _mm512_dpwssd_epi32(sum, w.minimums.scales[pair], sums);
+                        sum = add_products_of_16(sum, w.minimums.scales[pair], sums);
                     }
                 }
                 let min = _mm512_mul_ps(_mm512_cvtepi32_ps(min), w.minimums.dmin);
@@ -183,11 +185,27 @@ fn pairs_of<L: Layout>(x: &Run256, pairs: &mut [i32; 8]) {
     store_32(bytemuck::cast_mut(pairs), sums);
 }
 
+/// Two bits of each weight, laid out as in Q2_K: sixteen bytes have those of four runs of sixteen weights, 32 apart.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn two_bits(rows: [&[u8; 64]; 16], out: &mut Unpacked) {
+    let two = _mm512_set1_epi8(3);
+    for at in 0..4 {
+        let q = &mut out.q[at / 2 * 32 + at % 2 * 4..];
+        for (j, bytes) in transpose(rows.map(|row| &row.as_chunks().0[at])).into_iter().enumerate() {
+            q[j] = _mm512_and_si512(bytes, two);
+            q[j + 8] = _mm512_and_si512(_mm512_srli_epi16::<2>(bytes), two);
+            q[j + 16] = _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), two);
+            q[j + 24] = _mm512_and_si512(_mm512_srli_epi16::<6>(bytes), two);
+        }
+    }
+}
+
 /// Sixteen signed bytes of each row, four in a lane of each vector, as [`Unpacked::scales`] of narrow sums: a lane has one,
 /// in 16 bits, and zeros above.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(crate) fn low_halves(bytes: [__m512i; 4]) -> [__m512i; 16] {
+pub(crate) fn narrow_scales(bytes: [__m512i; 4]) -> [__m512i; 16] {
     let mut out = [_mm512_setzero_si512(); 16];
     for (four, out) in bytes.into_iter().zip(out.as_chunks_mut::<4>().0) {
         // The byte to the top of a lane, down with its sign, and the sign's copies above 16 bits away.
@@ -200,4 +218,27 @@ pub(crate) fn low_halves(bytes: [__m512i; 4]) -> [__m512i; 16] {
         ];
     }
     out
+}
+
+/// Bytes 0 and 1, and 2 and 3 of each lane, as numbers of 16 bits.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn pairs(bytes: __m512i) -> [__m512i; 2] {
+    // Within each 128 bits: byte 2i and nothing, byte 2i + 1 and nothing, for the four lanes.
+    let low = _mm512_set4_epi32(
+        0x800d_800c_u32 as i32,
+        0x8009_8008_u32 as i32,
+        0x8005_8004_u32 as i32,
+        0x8001_8000_u32 as i32,
+    );
+    let high = _mm512_add_epi8(low, _mm512_set1_epi32(0x0002_0002));
+    [_mm512_shuffle_epi8(bytes, low), _mm512_shuffle_epi8(bytes, high)]
+}
+
+/// Sixteen bytes of each row, four in a lane of each vector, as [`Minimums::min`] has them.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn scale_pairs(bytes: [__m512i; 4]) -> [__m512i; 8] {
+    let [[a, b], [c, d], [e, f], [g, h]] = bytes.map(|bytes| pairs(bytes));
+    [a, b, c, d, e, f, g, h]
 }

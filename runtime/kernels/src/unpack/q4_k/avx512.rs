@@ -2,7 +2,7 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx512::{Layout, Minimums, SUMS, Unpacked, multiply as dot};
+use crate::dot::per_256::avx512::{Layout, Minimums, SUMS, Unpacked, multiply as dot, pairs};
 use crate::isa::avx512::{halves, nibbles, transpose};
 use blocks::{F16, Q4K};
 use core::arch::x86_64::*;
@@ -65,21 +65,6 @@ pub(in crate::unpack) fn scales_and_minimums<L: Layout>(heads: [&[u8; 16]; 16], 
             *two = [scale; 2];
         }
     }
-}
-
-/// Bytes 0 and 1, and 2 and 3 of each lane, as numbers of 16 bits.
-#[inline]
-#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn pairs(bytes: __m512i) -> [__m512i; 2] {
-    // Within each 128 bits: byte 2i and nothing, byte 2i + 1 and nothing, for the four lanes.
-    let low = _mm512_set4_epi32(
-        0x800d_800c_u32 as i32,
-        0x8009_8008_u32 as i32,
-        0x8005_8004_u32 as i32,
-        0x8001_8000_u32 as i32,
-    );
-    let high = _mm512_add_epi8(low, _mm512_set1_epi32(0x0002_0002));
-    [_mm512_shuffle_epi8(bytes, low), _mm512_shuffle_epi8(bytes, high)]
 }
 
 /// A [`SUMS`]th of halves, exactly.

@@ -32,6 +32,6 @@ fn unpack(blocks: [&Q6K; 8], out: &mut Unpacked) {
             }
         }
     }
-    out.scales = pairs(blocks.map(|block| &block.scales));
+    out.scales = pairs(transpose(blocks.map(|block| bytemuck::cast_ref(&block.scales))));
     out.d = halves(blocks.map(|block| block.d));
 }

@@ -2,7 +2,7 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx512::{Layout, Unpacked, low_halves, multiply as dot};
+use crate::dot::per_256::avx512::{Layout, Unpacked, multiply as dot, narrow_scales};
 use crate::isa::avx512::{halves, nibbles, transpose};
 use blocks::Q6K;
 use core::arch::x86_64::*;
@@ -42,6 +42,6 @@ fn unpack(blocks: [&Q6K; 16], out: &mut Unpacked) {
         }
     }
     let scales = transpose(blocks.map(|block| bytemuck::cast_ref(&block.scales)));
-    out.scales = low_halves(scales);
+    out.scales = narrow_scales(scales);
     out.d = halves(blocks.map(|block| block.d));
 }

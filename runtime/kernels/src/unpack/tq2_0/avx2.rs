@@ -1,12 +1,21 @@
 //! See the parent.
 
-use super::scalar::unpack;
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx2::{multiply as dot, turn};
+use crate::dot::per_256::avx2::{Unpacked, multiply as dot, two_bits};
+use crate::isa::avx2::halves;
 use blocks::Tq2_0;
+use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply(panel: Panel<'_, Tq2_0>, x: Per256<'_>, results: &mut Results) {
-    dot::<2, 32, 1, _>(panel, x, results, |blocks, out| turn::<1>(&blocks.map(unpack), out));
+    dot::<2, 32, 1, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn unpack(blocks: [&Tq2_0; 8], out: &mut Unpacked) {
+    two_bits(blocks.map(|block| &block.q), out);
+    out.scales = [_mm256_set1_epi16(1); 8];
+    out.d = halves(blocks.map(|block| block.d));
 }

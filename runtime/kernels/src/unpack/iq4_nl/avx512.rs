@@ -1,0 +1,22 @@
+//! See the parent.
+
+use super::{Panel, Results};
+use crate::activations::Per32;
+use crate::dot::per_32::avx512::{Unpacked, multiply as dot};
+use crate::isa::avx512::{halves, levels, nibbles, transpose};
+use blocks::{IQ4_LEVELS, Iq4Nl};
+use core::arch::x86_64::*;
+
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(super) fn multiply(panel: Panel<'_, Iq4Nl>, x: Per32<'_>, results: &mut Results) {
+    dot::<128, false, _>(panel, x, results, |blocks| unpack(blocks));
+}
+
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn unpack(blocks: [&Iq4Nl; 16]) -> Unpacked {
+    let levels = levels(nibbles(transpose(blocks.map(|block| &block.q))), &IQ4_LEVELS);
+    // The sign's bit flipped adds 128.
+    let q = levels.map(|level| _mm512_xor_si512(level, _mm512_set1_epi8(-128)));
+    Unpacked { q, d: halves(blocks.map(|block| block.d)), m: _mm512_setzero_ps() }
+}
