@@ -130,28 +130,33 @@ pub(crate) fn nibbles(bytes: [__m256i; 4]) -> [__m256i; 8] {
 /// Adds a fifth bit to each of 32 nibbles a row: bit `i` of a row's number belongs to nibble `i`.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn add_fifth_bits(mut nibbles: [__m256i; 8], high: [[u8; 4]; 8]) -> [__m256i; 8] {
+pub(crate) fn add_fifth_bits(nibbles: [__m256i; 8], high: [[u8; 4]; 8]) -> [__m256i; 8] {
     let [a, b, c, d, e, f, g, h] = high.map(i32::from_le_bytes);
     let high = _mm256_set_epi32(h, g, f, e, d, c, b, a);
-    // Vector j wants bits 4j … 4j + 3, one a byte: the byte that has them, four times, each masked by its bit.
-    let masks = [_mm256_set1_epi32(0x0804_0201), _mm256_set1_epi32(0x8040_2010_u32 as i32)];
-    for (j, nibbles) in nibbles.iter_mut().enumerate() {
-        let byte = j as i32 / 2 * 0x0101_0101;
-        let here = _mm256_set_epi32(
-            byte + 0x0c0c_0c0c,
-            byte + 0x0808_0808,
-            byte + 0x0404_0404,
-            byte,
-            byte + 0x0c0c_0c0c,
-            byte + 0x0808_0808,
-            byte + 0x0404_0404,
-            byte,
-        );
-        let bits = _mm256_and_si256(_mm256_shuffle_epi8(high, here), masks[j % 2]);
-        let set = _mm256_cmpeq_epi8(bits, masks[j % 2]);
-        *nibbles = _mm256_or_si256(*nibbles, _mm256_and_si256(set, _mm256_set1_epi8(16)));
-    }
-    nibbles
+    let [a, b, c, d, e, f, g, h] = nibbles;
+    [
+        add_bits::<0>(a, high),
+        add_bits::<1>(b, high),
+        add_bits::<2>(c, high),
+        add_bits::<3>(d, high),
+        add_bits::<4>(e, high),
+        add_bits::<5>(f, high),
+        add_bits::<6>(g, high),
+        add_bits::<7>(h, high),
+    ]
+}
+
+/// Adds bits `4J … 4J + 3` as the fifth of four nibbles a row.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn add_bits<const J: i32>(nibbles: __m256i, high: __m256i) -> __m256i {
+    // The byte that has them, four times, each tested by its bit.
+    let bits = _mm256_set1_epi32(if J % 2 == 0 { 0x0804_0201 } else { 0x8040_2010_u32 as i32 });
+    let byte = J / 2 * 0x0101_0101;
+    let four = _mm_set_epi32(byte + 0x0c0c_0c0c, byte + 0x0808_0808, byte + 0x0404_0404, byte);
+    let here = _mm256_broadcastsi128_si256(four);
+    let set = _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(high, here), bits), bits);
+    _mm256_or_si256(nibbles, _mm256_and_si256(set, _mm256_set1_epi8(16)))
 }
 
 /// What nibbles stand for.

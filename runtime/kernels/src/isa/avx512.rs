@@ -177,16 +177,29 @@ pub(crate) fn nibbles(bytes: [__m512i; 4]) -> [__m512i; 8] {
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(crate) fn add_fifth_bits(nibbles: [__m512i; 8], high: __m512i) -> [__m512i; 8] {
-    // Vector j wants bits 4j … 4j + 3, one a byte: the byte that has them, four times, each tested by its bit.
-    let bits = [_mm512_set1_epi32(0x0804_0201), _mm512_set1_epi32(0x8040_2010_u32 as i32)];
-    let mut j = 0;
-    nibbles.map(|nibbles| {
-        let byte = j as i32 / 2 * 0x0101_0101;
-        let here = _mm512_set4_epi32(byte + 0x0c0c_0c0c, byte + 0x0808_0808, byte + 0x0404_0404, byte);
-        let set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(high, here), bits[j % 2]);
-        j += 1;
-        _mm512_mask_add_epi8(nibbles, set, nibbles, _mm512_set1_epi8(16))
-    })
+    let [a, b, c, d, e, f, g, h] = nibbles;
+    [
+        add_bits::<0>(a, high),
+        add_bits::<1>(b, high),
+        add_bits::<2>(c, high),
+        add_bits::<3>(d, high),
+        add_bits::<4>(e, high),
+        add_bits::<5>(f, high),
+        add_bits::<6>(g, high),
+        add_bits::<7>(h, high),
+    ]
+}
+
+/// Adds bits `4J … 4J + 3` as the fifth of four nibbles a row.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn add_bits<const J: i32>(nibbles: __m512i, high: __m512i) -> __m512i {
+    // The byte that has them, four times, each tested by its bit.
+    let bits = _mm512_set1_epi32(if J % 2 == 0 { 0x0804_0201 } else { 0x8040_2010_u32 as i32 });
+    let byte = J / 2 * 0x0101_0101;
+    let here = _mm512_set4_epi32(byte + 0x0c0c_0c0c, byte + 0x0808_0808, byte + 0x0404_0404, byte);
+    let set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(high, here), bits);
+    _mm512_mask_add_epi8(nibbles, set, nibbles, _mm512_set1_epi8(16))
 }
 
 /// What nibbles stand for.
