@@ -55,8 +55,8 @@ impl ReadLimit {
                 break;
             }
             let pass = Instant::now();
-            team.for_each(self.words.len(), CHUNK, |range| {
-                let piece = self.words[range].as_chunks().0;
+            team.for_each(self.words.len() / CHUNK, 1, |range| {
+                let piece = self.words[range.start * CHUNK..range.end * CHUNK].as_chunks().0;
                 black_box(isa.run(
                     #[inline(always)]
                     || if n_passes % 2 == 0 { piece.iter().fold([0; 32], sum) } else { read_streams(piece) },

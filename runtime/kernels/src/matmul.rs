@@ -76,6 +76,9 @@ pub struct Product<'a> {
 /// often enough to matter only beyond that.
 const PASS_TOKENS: usize = 128;
 
+/// Consecutive panels that a thread takes at most: each fetches the next ahead, and the first is fetched by nobody.
+const CHUNK_PANELS: usize = 16;
+
 /// Products whose rows are handed out from one counter. More than that are computed in several rounds.
 const ROUND_PRODUCTS: usize = 8;
 
@@ -94,9 +97,7 @@ pub fn matmul(team: &Team, x: &Activations, products: &mut [Product<'_>]) {
         }
         let n_passes = x.n_tokens().div_ceil(PASS_TOKENS);
         let n = n_panels * n_passes;
-        // Few chunks when there is much to do, but enough of them that a slow core does not hold the others.
-        let chunk = (n / (16 * team.n_threads())).clamp(1, 4);
-        team.for_each(n, chunk, |range| {
+        team.for_each(n, CHUNK_PANELS, |range| {
             for i in range {
                 let (pass, mut panel) = (i / n_panels, i % n_panels);
                 let tokens = pass * PASS_TOKENS..x.n_tokens().min((pass + 1) * PASS_TOKENS);

@@ -85,7 +85,7 @@ impl Team {
     }
 
     /// Calls `body` with consecutive ranges that cover `0..n`, each at most `chunk` long, each once, on all threads.
-    /// Inside a body, a further `for_each` (of any team) runs on its own thread alone.
+    /// Towards the end they become shorter, so that the threads end together whatever each of them is worth. Inside a body, a further `for_each` (of any team) runs on its own thread alone.
     ///
     /// # Panics
     /// If `body` panicked on any thread: then the operation ends everywhere, and the team can be used again.
@@ -100,8 +100,14 @@ impl Team {
             }
             return;
         }
-        let operation =
-            Operation { body: &body, n, chunk, next: AtomicUsize::new(0), panic: Mutex::new(None) };
+        let operation = Operation {
+            body: &body,
+            n,
+            chunk,
+            parts: LAST_PARTS * self.n_threads,
+            next: AtomicUsize::new(0),
+            panic: Mutex::new(None),
+        };
         {
             let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
             self.gate.run(&operation);
@@ -144,11 +150,17 @@ impl Drop for Team {
     }
 }
 
+/// Parts for each thread of what is left of an operation, of which a claim takes one: the last thread to end is late by
+/// less than one of them.
+const LAST_PARTS: usize = 4;
+
 /// What the threads of a team share while they work.
 struct Operation<'a> {
     body: &'a (dyn Fn(Range<usize>) + Sync),
     n: usize,
     chunk: usize,
+    /// A claim takes at most one of so many parts of what is left.
+    parts: usize,
     next: AtomicUsize,
     /// The first panic; the others that follow from it are dropped.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
@@ -159,13 +171,17 @@ impl Operation<'_> {
     fn work(&self) {
         WORKING.set(true);
         let result = catch_unwind(AssertUnwindSafe(|| {
-            loop {
+            let mut start = self.next.load(Ordering::Relaxed);
+            while start < self.n {
+                let end = start + self.chunk.min((self.n - start).div_ceil(self.parts));
                 // Relaxed: the counter orders nothing but itself; the gate orders the memory that bodies touch.
-                let start = self.next.fetch_add(self.chunk, Ordering::Relaxed);
-                if start >= self.n {
-                    break;
+                match self.next.compare_exchange_weak(start, end, Ordering::Relaxed, Ordering::Relaxed) {
+                    Ok(_) => {
+                        (self.body)(start..end);
+                        start = self.next.load(Ordering::Relaxed);
+                    }
+                    Err(now) => start = now,
                 }
-                (self.body)(start..self.n.min(start + self.chunk));
             }
         }));
         WORKING.set(false);
