@@ -8,6 +8,8 @@
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx_vnni;
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod dotprod;
 #[cfg(target_arch = "aarch64")]
@@ -27,6 +29,9 @@ pub enum Isa {
     /// AVX2, FMA and F16C: x86-64 since 2013.
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Avx2),
+    /// With dot products of bytes: Intel's laptops since 2021, AMD's since Zen 5.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(avx_vnni::AvxVnni),
     /// AVX-512 F, BW, VL, DQ and VNNI over AVX2, FMA and F16C: Intel's servers since 2019, AMD since Zen 4.
     #[cfg(target_arch = "x86_64")]
     Avx512(avx512::Avx512),
@@ -43,25 +48,28 @@ pub enum Isa {
 
 /// Calls the function of this name in the sibling module of the level.
 ///
-/// Siblings are `scalar`, `avx2` and `neon`. AVX-512 takes `avx2`, which it contains, unless `and avx512` says that
-/// there is a sibling of its own. The levels of Arm have vectors of one width and take one sibling, `neon`, whose
-/// functions get the level's token first: it is the type by which they reach what the levels do differently.
+/// Siblings are `scalar`, `avx2` and `neon`. Levels with vectors of one width share theirs, whose functions get the
+/// level's token first: it is the type by which they reach what the levels do differently. AVX-512 takes `avx2`, which it
+/// contains, unless `and avx512` says that there is a sibling of its own.
 macro_rules! dispatch {
     ($isa:expr, $name:ident($($arg:expr),* $(,)?)) => {
-        $crate::isa::dispatch!($isa, $name($($arg),*) with avx2)
+        $crate::isa::dispatch!($isa, $name($($arg),*), level => avx2::$name(level.avx2(), $($arg),*))
     };
     ($isa:expr, $name:ident($($arg:expr),* $(,)?) and avx512) => {
-        $crate::isa::dispatch!($isa, $name($($arg),*) with avx512)
+        $crate::isa::dispatch!($isa, $name($($arg),*), _level => avx512::$name($($arg),*))
     };
-    ($isa:expr, $name:ident($($arg:expr),*) with $avx512:ident) => {
+    ($isa:expr, $name:ident($($arg:expr),*), $avx512:ident => $call:expr) => {
         match $isa {
             $crate::Isa::Scalar => scalar::$name($($arg),*),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the variant's token proves that the features which the sibling enables were detected.
-            $crate::Isa::Avx2(_) => unsafe { avx2::$name($($arg),*) },
+            $crate::Isa::Avx2(level) => unsafe { avx2::$name(level, $($arg),*) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: likewise; this level contains AVX2.
+            $crate::Isa::AvxVnni(level) => unsafe { avx2::$name(level, $($arg),*) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: likewise; this token proves the features of both siblings that may stand here.
-            $crate::Isa::Avx512(_) => unsafe { $avx512::$name($($arg),*) },
+            $crate::Isa::Avx512($avx512) => unsafe { $call },
             #[cfg(target_arch = "aarch64")]
             // SAFETY: likewise.
             $crate::Isa::Neon(level) => unsafe { neon::$name(level, $($arg),*) },
@@ -99,6 +107,8 @@ const NAMES: &[&str] = &[
     #[cfg(target_arch = "x86_64")]
     "avx2",
     #[cfg(target_arch = "x86_64")]
+    "avxvnni",
+    #[cfg(target_arch = "x86_64")]
     "avx512",
     #[cfg(target_arch = "aarch64")]
     "neon",
@@ -120,6 +130,8 @@ impl Isa {
             Some(Self::Scalar),
             #[cfg(target_arch = "x86_64")]
             avx2::Avx2::detect().map(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            avx_vnni::AvxVnni::detect().map(Self::AvxVnni),
             #[cfg(target_arch = "x86_64")]
             avx512::Avx512::detect().map(Self::Avx512),
             #[cfg(target_arch = "aarch64")]
@@ -146,6 +158,8 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
             #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => "avxvnni",
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => "avx512",
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => "neon",
@@ -161,7 +175,7 @@ impl Isa {
         match self {
             Self::Scalar => 1,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => 8,
+            Self::Avx2(_) | Self::AvxVnni(_) => 8,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => 16,
             #[cfg(target_arch = "aarch64")]
@@ -176,6 +190,8 @@ impl Isa {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(avx2) => avx2.run(body),
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(vnni) => vnni.avx2().run(body),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(avx512) => avx512.run(body),
             // Scalar, and Arm: NEON's features are on wherever aarch64 is compiled for, and others bring plain code nothing.

@@ -1,5 +1,6 @@
 //! AVX2, FMA and F16C. The loads take arrays, so that their bounds are checked by type; with them, kernels are safe.
 
+use super::avx_vnni::AvxVnni;
 use blocks::F16;
 use core::arch::x86_64::*;
 
@@ -25,6 +26,19 @@ impl Avx2 {
         }
         // SAFETY: the token proves that the features were detected.
         unsafe { with_features(body) }
+    }
+}
+
+/// A level with AVX2's vectors.
+pub(crate) trait Level: Copy {
+    /// The proof that there are dot products of bytes.
+    fn vnni(self) -> Option<AvxVnni>;
+}
+
+impl Level for Avx2 {
+    #[inline(always)]
+    fn vnni(self) -> Option<AvxVnni> {
+        None
     }
 }
 

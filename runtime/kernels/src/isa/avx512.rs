@@ -6,18 +6,23 @@ use core::arch::x86_64::*;
 
 /// The proof that this processor has AVX-512 F, BW, VL, DQ and VNNI, and AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Avx512(());
+pub struct Avx512(avx2::Avx2);
 
 impl Avx512 {
     /// Asks the processor.
     pub(crate) fn detect() -> Option<Self> {
-        (avx2::Avx2::detect().is_some()
-            && is_x86_feature_detected!("avx512f")
+        let avx2 = avx2::Avx2::detect()?;
+        (is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vnni"))
-        .then_some(Self(()))
+        .then_some(Self(avx2))
+    }
+
+    /// The level within.
+    pub(crate) fn avx2(self) -> avx2::Avx2 {
+        self.0
     }
 
     /// Runs plain code compiled with these features.

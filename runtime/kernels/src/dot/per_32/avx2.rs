@@ -2,7 +2,7 @@
 //! fit, which halves the work against widening each: 8 · 2 · 15 · 127 = 30 480 < 32 767 for four bits.
 
 use crate::activations::{Per32, Run32};
-use crate::isa::avx2::{broadcast_4, load_floats, store_floats};
+use crate::isa::avx2::{Level, broadcast_4, load_floats, store_floats};
 use crate::unpack::{Panel, Results};
 use blocks::Block;
 use core::arch::x86_64::*;
@@ -32,7 +32,8 @@ const STEP_TOKENS: usize = 3;
 /// For types of `BITS` bits, whose weights are unpacked with `OFFSET` added.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn multiply<const BITS: u32, const OFFSET: i32, B: Block>(
+pub(crate) fn multiply<const BITS: u32, const OFFSET: i32, B: Block, L: Level>(
+    level: L,
     panel: Panel<'_, B>,
     x: Per32<'_>,
     results: &mut Results,
@@ -40,18 +41,19 @@ pub(crate) fn multiply<const BITS: u32, const OFFSET: i32, B: Block>(
 ) {
     match results.len() {
         0 => (),
-        1 => stream::<BITS, OFFSET, 1, B>(panel, x, results, unpack),
-        2 => stream::<BITS, OFFSET, 2, B>(panel, x, results, unpack),
-        3 => stream::<BITS, OFFSET, 3, B>(panel, x, results, unpack),
-        n if n < TILE_TOKENS => stream::<BITS, OFFSET, 4, B>(panel, x, results, unpack),
-        _ => tile::<BITS, OFFSET, B>(panel, x, results, unpack),
+        1 => stream::<BITS, OFFSET, 1, B, L>(level, panel, x, results, unpack),
+        2 => stream::<BITS, OFFSET, 2, B, L>(level, panel, x, results, unpack),
+        3 => stream::<BITS, OFFSET, 3, B, L>(level, panel, x, results, unpack),
+        n if n < TILE_TOKENS => stream::<BITS, OFFSET, 4, B, L>(level, panel, x, results, unpack),
+        _ => tile::<BITS, OFFSET, B, L>(level, panel, x, results, unpack),
     }
 }
 
 /// Few tokens: weights go from the file through registers, while the rows that come next are fetched.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn stream<const BITS: u32, const OFFSET: i32, const T: usize, B: Block>(
+fn stream<const BITS: u32, const OFFSET: i32, const T: usize, B: Block, L: Level>(
+    level: L,
     panel: Panel<'_, B>,
     x: Per32<'_>,
     results: &mut Results,
@@ -63,8 +65,8 @@ fn stream<const BITS: u32, const OFFSET: i32, const T: usize, B: Block>(
         let mut acc = [[_mm256_setzero_ps(); T]; 1];
         for b in 0..x.n_cols() / 32 {
             ahead.used(8 * size_of::<B>());
-            let w = unpack(rows.blocks(b));
-            add_block::<BITS, OFFSET, 1, T>(&mut acc, [&w], x.at(b / 8), b % 8);
+            let w = taken::<BITS>(level, unpack(rows.blocks(b)));
+            add_block::<BITS, OFFSET, 1, T>(level, &mut acc, [&w], x.at(b / 8), b % 8);
         }
         for (t, results) in results.iter_mut().enumerate() {
             store_floats(&mut results.as_chunks_mut().0[group], acc[0][t]);
@@ -75,7 +77,8 @@ fn stream<const BITS: u32, const OFFSET: i32, const T: usize, B: Block>(
 /// Many tokens: 256 columns of all rows are unpacked once into a tile, which all tokens use.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn tile<const BITS: u32, const OFFSET: i32, B: Block>(
+fn tile<const BITS: u32, const OFFSET: i32, B: Block, L: Level>(
+    level: L,
     panel: Panel<'_, B>,
     x: Per32<'_>,
     results: &mut Results,
@@ -91,15 +94,15 @@ fn tile<const BITS: u32, const OFFSET: i32, B: Block>(
         for group in 0..GROUPS {
             let rows = panel.group::<8>(8 * group);
             for (b, tile) in tile.iter_mut().enumerate() {
-                tile[group] = unpack(rows.blocks(first + b));
+                tile[group] = taken::<BITS>(level, unpack(rows.blocks(first + b)));
             }
         }
         let tokens = x.at(first / TILE_BLOCKS).chunks(STEP_TOKENS);
         for (x, results) in tokens.zip(results.chunks_mut(STEP_TOKENS)) {
             match results.len() {
-                1 => step_of::<BITS, OFFSET, 1>(tile, x, results),
-                2 => step_of::<BITS, OFFSET, 2>(tile, x, results),
-                _ => step_of::<BITS, OFFSET, STEP_TOKENS>(tile, x, results),
+                1 => step_of::<BITS, OFFSET, 1>(level, tile, x, results),
+                2 => step_of::<BITS, OFFSET, 2>(level, tile, x, results),
+                _ => step_of::<BITS, OFFSET, STEP_TOKENS>(level, tile, x, results),
             }
         }
     }
@@ -109,6 +112,7 @@ fn tile<const BITS: u32, const OFFSET: i32, B: Block>(
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn step_of<const BITS: u32, const OFFSET: i32, const T: usize>(
+    level: impl Level,
     tile: &[[Unpacked; GROUPS]],
     x: &[Run32],
     results: &mut Results,
@@ -121,7 +125,7 @@ fn step_of<const BITS: u32, const OFFSET: i32, const T: usize>(
         }
         for (b, tile) in tile.iter().enumerate() {
             let w = [&tile[2 * pair], &tile[2 * pair + 1]];
-            add_block::<BITS, OFFSET, 2, T>(&mut acc, w, x, b);
+            add_block::<BITS, OFFSET, 2, T>(level, &mut acc, w, x, b);
         }
         for (t, results) in results.iter_mut().enumerate() {
             let results = results.as_chunks_mut().0;
@@ -135,21 +139,56 @@ fn step_of<const BITS: u32, const OFFSET: i32, const T: usize>(
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn add_block<const BITS: u32, const OFFSET: i32, const G: usize, const T: usize>(
+    level: impl Level,
     acc: &mut [[__m256; T]; G],
     w: [&Unpacked; G],
     x: &[Run32],
     b: usize,
 ) {
-    // Steps whose sums fit 16 bits: two products each of at most 2ᴮᴵᵀˢ · 127, of 128 · 127 for signed bytes.
-    let steps = const { if BITS == 8 { 1 } else { 128 >> BITS } };
     let x: &[Run32; T] = x.first_chunk().expect("a step's tokens");
     let a: [&[[i8; 4]; 8]; T] = x.each_ref().map(|x| bytemuck::cast_ref(&x.q[b]));
+    // What was added to the weights, here or in `taken`.
+    let offset = if BITS == 8 && level.vnni().is_some() { 128 } else { OFFSET };
     let mut sums = [[_mm256_setzero_si256(); T]; G];
     for t in 0..T {
         for sums in &mut sums {
-            sums[t] = _mm256_set1_epi32(-OFFSET * x[t].sums[b]);
+            sums[t] = _mm256_set1_epi32(-offset * x[t].sums[b]);
         }
     }
+    if let Some(vnni) = level.vnni() {
+        for j in 0..8 {
+            for t in 0..T {
+                let a = broadcast_4(&a[t][j]);
+                for g in 0..G {
+                    sums[g][t] = vnni.add_products_of_8(sums[g][t], w[g].q[j], a);
+                }
+            }
+        }
+    } else {
+        add_in_16_bits::<BITS, G, T>(&mut sums, w, a);
+    }
+    for t in 0..T {
+        let (d, s) = (_mm256_set1_ps(x[t].d[b]), _mm256_set1_ps(x[t].s[b]));
+        for g in 0..G {
+            let sum = _mm256_cvtepi32_ps(sums[g][t]);
+            acc[g][t] = _mm256_fmadd_ps(sum, _mm256_mul_ps(w[g].d, d), acc[g][t]);
+            if let Some(m) = w[g].m {
+                acc[g][t] = _mm256_fmadd_ps(m, s, acc[g][t]);
+            }
+        }
+    }
+}
+
+/// Adds products that are summed in 16 bits first.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn add_in_16_bits<const BITS: u32, const G: usize, const T: usize>(
+    sums: &mut [[__m256i; T]; G],
+    w: [&Unpacked; G],
+    a: [&[[i8; 4]; 8]; T],
+) {
+    // Steps whose sums fit 16 bits: two products each of at most 2ᴮᴵᵀˢ · 127, of 128 · 127 for signed bytes.
+    let steps = const { if BITS == 8 { 1 } else { 128 >> BITS } };
     for first in (0..8).step_by(steps) {
         let mut pairs = [[_mm256_setzero_si256(); T]; G];
         for j in first..first + steps {
@@ -172,14 +211,15 @@ fn add_block<const BITS: u32, const OFFSET: i32, const G: usize, const T: usize>
             }
         }
     }
-    for t in 0..T {
-        let (d, s) = (_mm256_set1_ps(x[t].d[b]), _mm256_set1_ps(x[t].s[b]));
-        for g in 0..G {
-            let sum = _mm256_cvtepi32_ps(sums[g][t]);
-            acc[g][t] = _mm256_fmadd_ps(sum, _mm256_mul_ps(w[g].d, d), acc[g][t]);
-            if let Some(m) = w[g].m {
-                acc[g][t] = _mm256_fmadd_ps(m, s, acc[g][t]);
-            }
-        }
+}
+
+/// Weights as the level takes them: dot products of bytes want unsigned ones.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn taken<const BITS: u32>(level: impl Level, mut w: Unpacked) -> Unpacked {
+    if BITS == 8 && level.vnni().is_some() {
+        // The sign's bit flipped adds 128.
+        w.q = w.q.map(|q| _mm256_xor_si256(q, _mm256_set1_epi8(-128)));
     }
+    w
 }

@@ -8,7 +8,7 @@ use blocks::{Bf16, F16, F32};
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply_f32(panel: Panel<'_, F32>, x: Floats<'_>, results: &mut Results) {
+pub(super) fn multiply_f32(_: impl Copy, panel: Panel<'_, F32>, x: Floats<'_>, results: &mut Results) {
     dot(panel, x, results, |w| {
         let [low, high] = bytemuck::cast_ref::<[F32; 8], [[u8; 16]; 2]>(w);
         _mm256_castsi256_ps(_mm256_set_m128i(load_16(high), load_16(low)))
@@ -16,12 +16,12 @@ pub(super) fn multiply_f32(panel: Panel<'_, F32>, x: Floats<'_>, results: &mut R
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply_f16(panel: Panel<'_, F16>, x: Floats<'_>, results: &mut Results) {
+pub(super) fn multiply_f16(_: impl Copy, panel: Panel<'_, F16>, x: Floats<'_>, results: &mut Results) {
     dot(panel, x, results, |w| _mm256_cvtph_ps(load_16(bytemuck::cast_ref(w))));
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply_bf16(panel: Panel<'_, Bf16>, x: Floats<'_>, results: &mut Results) {
+pub(super) fn multiply_bf16(_: impl Copy, panel: Panel<'_, Bf16>, x: Floats<'_>, results: &mut Results) {
     dot(panel, x, results, |w| {
         let wide = _mm256_cvtepu16_epi32(load_16(bytemuck::cast_ref(w)));
         _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))

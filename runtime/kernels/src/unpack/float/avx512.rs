@@ -10,7 +10,7 @@ use core::arch::x86_64::*;
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(super) fn multiply_f32(panel: Panel<'_, F32>, x: Floats<'_>, results: &mut Results) {
     if let [_] = results {
-        return avx2::multiply_f32(panel, x, results);
+        return avx2::multiply_f32((), panel, x, results);
     }
     dot(panel, x, results, |w| _mm512_castsi512_ps(load_64(bytemuck::cast_ref(w))));
 }
@@ -18,7 +18,7 @@ pub(super) fn multiply_f32(panel: Panel<'_, F32>, x: Floats<'_>, results: &mut R
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(super) fn multiply_f16(panel: Panel<'_, F16>, x: Floats<'_>, results: &mut Results) {
     if let [_] = results {
-        return avx2::multiply_f16(panel, x, results);
+        return avx2::multiply_f16((), panel, x, results);
     }
     dot(panel, x, results, |w| _mm512_cvtph_ps(load_32(bytemuck::cast_ref(w))));
 }
@@ -26,7 +26,7 @@ pub(super) fn multiply_f16(panel: Panel<'_, F16>, x: Floats<'_>, results: &mut R
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(super) fn multiply_bf16(panel: Panel<'_, Bf16>, x: Floats<'_>, results: &mut Results) {
     if let [_] = results {
-        return avx2::multiply_bf16(panel, x, results);
+        return avx2::multiply_bf16((), panel, x, results);
     }
     dot(panel, x, results, |w| {
         let wide = _mm512_cvtepu16_epi32(load_32(bytemuck::cast_ref(w)));

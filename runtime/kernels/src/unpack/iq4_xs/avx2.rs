@@ -3,13 +3,13 @@
 use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx2::{Unpacked, multiply as dot};
-use crate::isa::avx2::{levels, low_halves, nibbles, transpose};
+use crate::isa::avx2::{Level, levels, low_halves, nibbles, transpose};
 use blocks::{IQ4_LEVELS, Iq4Xs};
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply(panel: Panel<'_, Iq4Xs>, x: Per256<'_>, results: &mut Results) {
-    dot::<8, 32, 0, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+pub(super) fn multiply(level: impl Level, panel: Panel<'_, Iq4Xs>, x: Per256<'_>, results: &mut Results) {
+    dot::<8, 32, 0, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
 #[inline]

@@ -3,13 +3,13 @@
 use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx2::{Unpacked, multiply as dot, pairs, two_bits};
-use crate::isa::avx2::{low_halves, transpose, transpose_from};
+use crate::isa::avx2::{Level, low_halves, transpose, transpose_from};
 use blocks::Q3K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply(panel: Panel<'_, Q3K>, x: Per256<'_>, results: &mut Results) {
-    dot::<3, 16, 4, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q3K>, x: Per256<'_>, results: &mut Results) {
+    dot::<3, 16, 4, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
 #[inline]

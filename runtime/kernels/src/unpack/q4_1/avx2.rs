@@ -3,12 +3,12 @@
 use super::{Panel, Results};
 use crate::activations::Per32;
 use crate::dot::per_32::avx2::{Unpacked, multiply as dot};
-use crate::isa::avx2::{halves, nibbles, transpose};
+use crate::isa::avx2::{Level, halves, nibbles, transpose};
 use blocks::Q4_1;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply(panel: Panel<'_, Q4_1>, x: Per32<'_>, results: &mut Results) {
-    dot::<4, 0, _>(panel, x, results, |blocks| unpack(blocks));
+pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q4_1>, x: Per32<'_>, results: &mut Results) {
+    dot::<4, 0, _, _>(level, panel, x, results, |blocks| unpack(blocks));
 }
 
 #[inline]

@@ -3,14 +3,14 @@
 use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx2::{Minimums, Unpacked, multiply as dot};
-use crate::isa::avx2::{halves, nibbles, transpose};
+use crate::isa::avx2::{Level, halves, nibbles, transpose};
 use crate::unpack::q4_k::avx2::scales_and_minimums;
 use blocks::Q5K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply(panel: Panel<'_, Q5K>, x: Per256<'_>, results: &mut Results) {
-    dot::<5, 32, 0, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q5K>, x: Per256<'_>, results: &mut Results) {
+    dot::<5, 32, 0, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
 #[inline]

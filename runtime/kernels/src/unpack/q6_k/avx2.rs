@@ -3,13 +3,13 @@
 use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx2::{Unpacked, multiply as dot, pairs};
-use crate::isa::avx2::{halves, nibbles, transpose};
+use crate::isa::avx2::{Level, halves, nibbles, transpose};
 use blocks::Q6K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply(panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Results) {
-    dot::<6, 16, 32, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Results) {
+    dot::<6, 16, 32, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
 #[inline]

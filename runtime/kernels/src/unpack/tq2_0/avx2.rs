@@ -3,13 +3,13 @@
 use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx2::{Unpacked, multiply as dot, two_bits};
-use crate::isa::avx2::halves;
+use crate::isa::avx2::{Level, halves};
 use blocks::Tq2_0;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply(panel: Panel<'_, Tq2_0>, x: Per256<'_>, results: &mut Results) {
-    dot::<2, 32, 1, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+pub(super) fn multiply(level: impl Level, panel: Panel<'_, Tq2_0>, x: Per256<'_>, results: &mut Results) {
+    dot::<2, 32, 1, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
 #[inline]
