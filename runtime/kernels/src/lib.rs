@@ -27,15 +27,16 @@
 //!
 //! Rows of weights are multiplied where they lie, in panels of 32 that threads claim from a counter. For a token alone
 //! the bytes are turned in registers, as many rows as a vector has lanes (AVX-512 sixteen, AVX2 eight, NEON four), while
-//! the rows that follow are prefetched: rows are contiguous in the file, but several are more streams than a hardware
-//! prefetcher follows. For several tokens
-//! 256 columns of a panel are unpacked once into a tile in the first cache.
+//! the rows that follow are fetched, in four streams: rows are contiguous in the file, and a prefetcher in hardware
+//! follows each page of its own. For several tokens 256 columns of a panel are unpacked once into a tile in the first
+//! cache, and meet activations that lie as they are needed: 256 columns of one token after another, with their scales
+//! and sums.
 //!
 //! * A **format** is a folder of `unpack`: what a block means, with a sibling for each level.
 //! * A **shape of sum** is a folder of `dot`: a float scale per 32, integer scales and minimums under a float per 256, floats.
 //! * A **level** is a variant of [`Isa`] with a token that only detection makes, its loads in `isa`, and its siblings.
-//!   AVX-512 contains AVX2 and takes that sibling where it has none. The levels of Arm unpack alike: a format has one
-//!   sibling for them, `neon`, and they differ in the shapes of sum. What needs no instruction of its own
+//!   AVX-512 contains AVX2 and takes that sibling where it has none. Levels with vectors of one width unpack alike: a
+//!   format has one sibling for those of Arm, `neon`, and one for AVX2 and AVX-VNNI; they differ in the shapes of sum. What needs no instruction of its own
 //!   (norms, attention, packing) is plain code compiled under each level's features.
 //!
 //! # How fast it is

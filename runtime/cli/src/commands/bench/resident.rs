@@ -35,14 +35,18 @@ mod tests {
     #[test]
     fn what_is_taken_is_counted_and_what_was_there_is_not() {
         let old = std::hint::black_box(vec![1u8; 64 << 20]);
-        let Some(resident) = Resident::start() else {
+        if Resident::start().is_none() {
             println!("not tested: this system does not begin the peak anew");
             return;
-        };
-        // Linux counts pages in batches, and other tests of this process take some meanwhile.
-        drop(std::hint::black_box(vec![1u8; 32 << 20]));
-        let peak = resident.peak_bytes().expect("a count");
-        assert!((31 << 20..64 << 20).contains(&peak), "{peak}");
+        }
+        // Other tests of this process take and give back memory meanwhile: one quiet moment of many is enough.
+        let mut peaks = (0..50).map(|_| {
+            let resident = Resident::start().expect("as before");
+            drop(std::hint::black_box(vec![1u8; 32 << 20]));
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            resident.peak_bytes().expect("a count")
+        });
+        assert!(peaks.any(|peak| (31 << 20..64 << 20).contains(&peak)));
         drop(old);
     }
 }
