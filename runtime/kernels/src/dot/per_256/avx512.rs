@@ -70,27 +70,35 @@ pub(crate) fn multiply<L: Layout, B: Block>(
     let mut ahead = panel.ahead(PANEL_ROWS, PANEL_ROWS);
     results.fill([0.0; PANEL_ROWS]);
     for b in 0..x.n_runs() {
+        // Fetched bit by bit: more at once than lines can be on their way would hold up what comes after.
+        let n_bytes = PANEL_ROWS * size_of::<B>();
         for (rows, w) in rows.iter().zip(&mut w) {
-            ahead.used(16 * size_of::<B>());
+            ahead.used(n_bytes / 8);
             unpack(rows.blocks(b), w);
         }
+        let mut fetch = |n_parts| ahead.used(n_bytes * 3 / 4 / n_parts);
         for (x, results) in x.at(b).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS)) {
             match results.len() {
-                1 => add_block::<L, 1>(&w, x, results),
-                2 => add_block::<L, 2>(&w, x, results),
-                3 => add_block::<L, 3>(&w, x, results),
-                4 => add_block::<L, 4>(&w, x, results),
-                5 => add_block::<L, 5>(&w, x, results),
-                _ => add_block::<L, STEP_TOKENS>(&w, x, results),
+                1 => add_block::<L, 1>(&w, x, results, &mut fetch),
+                2 => add_block::<L, 2>(&w, x, results, &mut |_| ()),
+                3 => add_block::<L, 3>(&w, x, results, &mut |_| ()),
+                4 => add_block::<L, 4>(&w, x, results, &mut |_| ()),
+                5 => add_block::<L, 5>(&w, x, results, &mut |_| ()),
+                _ => add_block::<L, STEP_TOKENS>(&w, x, results, &mut |_| ()),
             }
         }
     }
 }
 
-/// Adds a block's products with `T` tokens to a panel's results.
+/// Adds a block's products with `T` tokens to a panel's results, and in each of its parts calls `fetch` with their number.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn add_block<L: Layout, const T: usize>(w: &[Unpacked; GROUPS], x: &[Run256], results: &mut Results) {
+fn add_block<L: Layout, const T: usize>(
+    w: &[Unpacked; GROUPS],
+    x: &[Run256],
+    results: &mut Results,
+    fetch: &mut impl FnMut(usize),
+) {
     let x: &[Run256; T] = x.first_chunk().expect("a step's tokens");
     let results: &mut [[f32; PANEL_ROWS]; T] = results.first_chunk_mut().expect("a step's tokens");
     // Ahead, and in memory: the kernel loads each repeated, where a number from a register would cost it a shuffle.
@@ -101,6 +109,7 @@ fn add_block<L: Layout, const T: usize>(w: &[Unpacked; GROUPS], x: &[Run256], re
     }
     let mut sums = [[_mm512_setzero_si512(); GROUPS]; T];
     for (at, first) in (0..64).step_by(L::STEPS).enumerate() {
+        fetch(64 / L::STEPS);
         let mut parts: [[__m512i; GROUPS]; T] =
             std::array::from_fn(|t| [_mm512_set1_epi32(begin[t][at]); GROUPS]);
         for j in first..first + L::STEPS {
