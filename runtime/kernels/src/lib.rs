@@ -41,13 +41,20 @@
 //!
 //! # How fast it is
 //!
-//! `cargo run --release -p llamita-kernels --example speed avx2 2` on two cores of a Xeon (model 167, 2.6 GHz, a shared
-//! virtual machine; memory gave 28–30 GB/s), rows of 4096; all of it can go further, decode by its prefetch first:
+//! `cargo run --release -p llamita-kernels --example speed [ISA] 2` on two cores of a Xeon (a shared virtual machine; memory
+//! gives 31 GB/s, the int8 units 988, 534 and 351 · 10⁹ multiply-adds a second at these levels), rows of 4096. A token
+//! alone as a share of the memory's bandwidth; 128 tokens in 10⁹ multiply-adds a second. README.md has all types.
 //!
-//! | AVX2, 2 threads | F32 | F16 | BF16 | Q4_0 | Q4_1 | Q5_0 | Q5_1 | Q8_0 | Q6_K |
-//! |---|---|---|---|---|---|---|---|---|---|
-//! | 1 token, share of the read bandwidth | 0.66 | 0.60 | 0.61 | 0.74 | 0.71 | 0.67 | 0.64 | 0.74 | 0.66 |
-//! | 128 tokens, 10⁹ multiply-adds a second | 81 | 86 | 87 | 180 | 183 | 170 | 176 | 131 | 196 |
+//! | | Q4_0 | Q8_0 | Q4_K | Q6_K | F16 |
+//! |---|---|---|---|---|---|
+//! | one token, AVX-512, AVX-VNNI, AVX2 | 0.84 0.74 0.71 | 0.91 0.85 0.82 | 0.76 0.73 0.70 | 0.80 0.76 0.77 | 0.85 0.79 0.77 |
+//! | 128 tokens | 522 303 177 | 485 288 115 | 524 236 210 | 428 189 182 | 128 96 95 |
+//!
+//! What limits AVX-512 at many tokens: two of three ports multiply, convert and scale, so that a block of 32 with a float
+//! scale of its own cannot pass 0.73 of the peak here, and a loop of nothing else reached 0.67. Tried and lost, for 128
+//! tokens: tiles of 512 columns (the same), five tokens a step (the same), passes of 256 tokens (0.54 for 0.57: the
+//! second cache is full), products of 32 bits for the scales of K-quants (0.46 for 0.58 of the peak with Q4_K),
+//! the compiler's own choice for chains of `vpdpwssd` (0.51).
 //!
 //! To add a format: its block in `blocks`, its folder in `unpack`. To add a level: a line in `isa.rs` wherever the
 //! compiler asks, and a sibling in each folder, or none where a level that it contains has one (see `isa::dispatch!`).
