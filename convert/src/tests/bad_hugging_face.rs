@@ -153,6 +153,8 @@ const TOKENIZERS: &[Case] = &[
     }, &[JSON, "`a`", "twice"]),
     ("a merge of one piece", |f| f.tokenizer["model"]["merges"] = json!(["ab"]), &[JSON, "merge 0", "`ab`"]),
     ("a merge of three", |f| f.tokenizer["model"]["merges"] = json!([["a", "b", "c"]]), &[JSON, "line 1"]),
+    ("a merge of numbers", |f| f.tokenizer["model"]["merges"] = json!([[1, 2]]), &[JSON, "line 1", "invalid type: integer `1`, expected a string"]),
+    ("a merge that is a number", |f| f.tokenizer["model"]["merges"] = json!([1]), &[JSON, "line 1", "expected two pieces"]),
     ("a merge of no pieces", |f| f.tokenizer["model"]["merges"] = json!(["a b", "x y"]), &[JSON, "merge 0", "`ab` is no piece"]),
     ("an unknown normalizer", |f| f.tokenizer["normalizer"] = json!({"type": "Lowercase"}), &[JSON, "`normalizer`", "Lowercase"]),
     ("an unknown pre-tokenizer", |f| {
