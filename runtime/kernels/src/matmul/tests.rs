@@ -258,6 +258,7 @@ fn a_level_without_a_kernel_takes_that_of_one_inside_it() {
     for isa in Isa::available() {
         assert_eq!(kernel(TensorType::Q8_0, isa), Some(isa.name()));
         let name = kernel(TensorType::Tq1_0, isa).unwrap();
-        assert!(name == isa.name() || (isa.name() == "avx512" && name == "avx2"), "{isa}: {name}");
+        let inside = isa.name().starts_with("avx") && name == "avx2";
+        assert!(name == isa.name() || inside, "{isa}: {name}");
     }
 }
