@@ -2,19 +2,16 @@
 //! in 32 bits, so that only the scale's own multiplication is left beside it. Two groups of rows are in flight.
 //! With four tokens, 32 columns under one scale are 106 instructions, 64 of them products; 16 columns are 67, and 32.
 
-use super::neon::{Level, Unpacked, finish, nothing};
+use super::neon::{Level, STEP_TOKENS, Unpacked, finish, in_groups};
 use crate::activations::{Per256, Run256};
 use crate::isa::dotprod::{DotProd, dot};
 use crate::isa::neon::load_signed;
-use crate::unpack::{PANEL_ROWS, Panel, Results};
+use crate::unpack::{Panel, Results};
 use blocks::Block;
 use core::arch::aarch64::*;
 
-/// Groups of four rows at a time.
+/// Groups of four rows at a time: with four tokens, eight sums of a scale's weights and eight of a block, of 32 registers.
 const GROUPS: usize = 2;
-
-/// Tokens of a step: eight sums of a scale's weights and eight of a block, of 32 registers.
-const STEP_TOKENS: usize = 4;
 
 impl Level for DotProd {
     #[inline]
@@ -38,26 +35,12 @@ fn multiply<const STEPS: usize, B: Block>(
     results: &mut Results,
     unpack: impl Fn([&B; 4], &mut Unpacked),
 ) {
-    let mut w = [nothing(); GROUPS];
-    results.fill([0.0; PANEL_ROWS]);
-    for first in (0..panel.n_rows()).step_by(4 * GROUPS) {
-        let rows = [panel.group::<4>(first), panel.group::<4>(first + 4)];
-        let mut ahead = panel.ahead(first + 4 * GROUPS, 4 * GROUPS);
-        for b in 0..x.n_runs() {
-            ahead.used(4 * GROUPS * size_of::<B>());
-            for (rows, w) in rows.iter().zip(&mut w) {
-                unpack(rows.blocks(b), w);
-            }
-            for (x, results) in x.at(b).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS)) {
-                match results.len() {
-                    1 => add_block::<STEPS, 1>(&w, x, first / 4, results),
-                    2 => add_block::<STEPS, 2>(&w, x, first / 4, results),
-                    3 => add_block::<STEPS, 3>(&w, x, first / 4, results),
-                    _ => add_block::<STEPS, STEP_TOKENS>(&w, x, first / 4, results),
-                }
-            }
-        }
-    }
+    in_groups::<GROUPS, B>(panel, x, results, unpack, |w, x, group, results| match results.len() {
+        1 => add_block::<STEPS, 1>(w, x, group, results),
+        2 => add_block::<STEPS, 2>(w, x, group, results),
+        3 => add_block::<STEPS, 3>(w, x, group, results),
+        _ => add_block::<STEPS, STEP_TOKENS>(w, x, group, results),
+    });
 }
 
 /// Adds a block's products with `T` tokens to the results of the groups of rows from `group` on.

@@ -4,7 +4,7 @@
 use super::scalar;
 use crate::activations::{Per256, Run256};
 use crate::isa::neon::{Neon, broadcast_4, load_floats, load_shorts, signed, store_floats, transpose};
-use crate::unpack::{Panel, Results};
+use crate::unpack::{PANEL_ROWS, Panel, Results};
 use blocks::Block;
 use core::arch::aarch64::*;
 
@@ -36,7 +36,7 @@ pub(super) fn nothing() -> Unpacked {
 }
 
 /// Tokens of a step.
-const STEP_TOKENS: usize = 4;
+pub(super) const STEP_TOKENS: usize = 4;
 
 /// A level of Arm: what it makes of the blocks that NEON unpacks.
 pub(crate) trait Level: Copy {
@@ -72,23 +72,38 @@ fn multiply<const STEPS: usize, B: Block>(
     results: &mut Results,
     unpack: impl Fn([&B; 4], &mut Unpacked),
 ) {
-    let mut w = nothing();
-    for group in 0..panel.n_rows().div_ceil(4) {
-        let rows = panel.group::<4>(4 * group);
-        let mut ahead = panel.ahead(4 * (group + 1), 4);
-        for results in &mut *results {
-            store_floats(&mut results.as_chunks_mut().0[group], vdupq_n_f32(0.0));
-        }
+    in_groups::<1, B>(panel, x, results, unpack, |[w], x, group, results| match results.len() {
+        1 => add_block::<STEPS, 1>(w, x, group, results),
+        2 => add_block::<STEPS, 2>(w, x, group, results),
+        3 => add_block::<STEPS, 3>(w, x, group, results),
+        _ => add_block::<STEPS, STEP_TOKENS>(w, x, group, results),
+    });
+}
+
+/// Unpacks a block of each row, `G` groups of four at a time, and has `step` add its products with [`STEP_TOKENS`] tokens to
+/// the results of the groups from the one that it is told on. So much is done in a step that levels with more features
+/// can share what is around it.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) fn in_groups<const G: usize, B: Block>(
+    panel: Panel<'_, B>,
+    x: Per256<'_>,
+    results: &mut Results,
+    unpack: impl Fn([&B; 4], &mut Unpacked),
+    step: impl Fn(&[Unpacked; G], &[Run256], usize, &mut Results),
+) {
+    let mut w = [nothing(); G];
+    results.fill([0.0; PANEL_ROWS]);
+    for first in (0..panel.n_rows()).step_by(4 * G) {
+        let rows: [_; G] = std::array::from_fn(|g| panel.group::<4>(first + 4 * g));
+        let mut ahead = panel.ahead(first + 4 * G, 4 * G);
         for b in 0..x.n_runs() {
-            ahead.used(4 * size_of::<B>());
-            unpack(rows.blocks(b), &mut w);
+            ahead.used(4 * G * size_of::<B>());
+            for (rows, w) in rows.iter().zip(&mut w) {
+                unpack(rows.blocks(b), w);
+            }
             for (x, results) in x.at(b).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS)) {
-                match results.len() {
-                    1 => add_block::<STEPS, 1>(&w, x, group, results),
-                    2 => add_block::<STEPS, 2>(&w, x, group, results),
-                    3 => add_block::<STEPS, 3>(&w, x, group, results),
-                    _ => add_block::<STEPS, STEP_TOKENS>(&w, x, group, results),
-                }
+                step(&w, x, first / 4, results);
             }
         }
     }

@@ -2,22 +2,13 @@
 //! in 32 bits: it takes the numbers from a lane of a vector, so sixteen of a token are one load and nothing is repeated.
 //! A block of eight rows with four tokens is 138 instructions, 64 of them products, and none that spills a register.
 
-use super::neon::{Level, Unpacked};
+use super::neon::{GROUPS, Level, TILE_BLOCKS, TILE_TOKENS, Unpacked, tile};
 use crate::activations::{Per32, Run32};
 use crate::isa::dotprod::{DotProd, dot};
 use crate::isa::neon::{load_floats, load_signed, store_floats};
 use crate::unpack::{Panel, Results};
 use blocks::Block;
 use core::arch::aarch64::*;
-
-/// Blocks of a tile: 256 columns.
-const TILE_BLOCKS: usize = 8;
-
-/// Groups of four rows in a panel.
-const GROUPS: usize = 8;
-
-/// From this many tokens on, a tile of unpacked weights in the first cache is worth its stores and loads.
-const TILE_TOKENS: usize = 5;
 
 /// Tokens of a step from a tile: with two groups of rows, eight sums in integers and eight in floats, of 32 registers.
 const STEP_TOKENS: usize = 4;
@@ -32,16 +23,30 @@ impl Level for DotProd {
         unpack: impl Fn([&B; 4]) -> Unpacked,
     ) {
         // SAFETY: the token proves that the features were detected.
-        unsafe {
-            match results.len() {
-                0 => (),
-                1 => stream::<1, B>(panel, x, results, unpack),
-                2 => stream::<2, B>(panel, x, results, unpack),
-                3 => stream::<3, B>(panel, x, results, unpack),
-                n if n < TILE_TOKENS => stream::<4, B>(panel, x, results, unpack),
-                _ => tile::<B>(panel, x, results, unpack),
-            }
-        }
+        unsafe { multiply(panel, x, results, unpack) }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+fn multiply<B: Block>(
+    panel: Panel<'_, B>,
+    x: Per32<'_>,
+    results: &mut Results,
+    unpack: impl Fn([&B; 4]) -> Unpacked,
+) {
+    match results.len() {
+        0 => (),
+        1 => stream::<1, B>(panel, x, results, unpack),
+        2 => stream::<2, B>(panel, x, results, unpack),
+        3 => stream::<3, B>(panel, x, results, unpack),
+        n if n < TILE_TOKENS => stream::<4, B>(panel, x, results, unpack),
+        _ => tile(panel, x, results, STEP_TOKENS, unpack, |tile, x, results| match results.len() {
+            1 => step_of::<1>(tile, x, results),
+            2 => step_of::<2>(tile, x, results),
+            3 => step_of::<3>(tile, x, results),
+            _ => step_of::<STEP_TOKENS>(tile, x, results),
+        }),
     }
 }
 
@@ -65,40 +70,6 @@ fn stream<const T: usize, B: Block>(
         }
         for (t, results) in results.iter_mut().enumerate() {
             store_floats(&mut results.as_chunks_mut().0[group], acc[0][t]);
-        }
-    }
-}
-
-/// Many tokens: 256 columns of all rows are unpacked once into a tile, which all tokens use.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-fn tile<B: Block>(
-    panel: Panel<'_, B>,
-    x: Per32<'_>,
-    results: &mut Results,
-    unpack: impl Fn([&B; 4]) -> Unpacked,
-) {
-    let zero = vdupq_n_f32(0.0);
-    let nothing = Unpacked { q: [vdupq_n_s8(0); 8], d: zero, m: Some(zero) };
-    let mut tile = [[nothing; GROUPS]; TILE_BLOCKS];
-    results.fill([0.0; 4 * GROUPS]);
-    let n_blocks = x.n_cols() / 32;
-    for first in (0..n_blocks).step_by(TILE_BLOCKS) {
-        let tile = &mut tile[..TILE_BLOCKS.min(n_blocks - first)];
-        for group in 0..GROUPS {
-            let rows = panel.group::<4>(4 * group);
-            for (b, tile) in tile.iter_mut().enumerate() {
-                tile[group] = unpack(rows.blocks(first + b));
-            }
-        }
-        let tokens = x.at(first / TILE_BLOCKS).chunks(STEP_TOKENS);
-        for (x, results) in tokens.zip(results.chunks_mut(STEP_TOKENS)) {
-            match results.len() {
-                1 => step_of::<1>(tile, x, results),
-                2 => step_of::<2>(tile, x, results),
-                3 => step_of::<3>(tile, x, results),
-                _ => step_of::<STEP_TOKENS>(tile, x, results),
-            }
         }
     }
 }

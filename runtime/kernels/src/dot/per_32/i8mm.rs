@@ -4,22 +4,13 @@
 //! two tokens until their block ends, and then turned back: a row a lane. A block of eight rows with four tokens is 115
 //! instructions, 32 of them products, where `dotprod` takes 138.
 
-use super::neon::{Level, Unpacked};
+use super::neon::{GROUPS, Level, TILE_BLOCKS, TILE_TOKENS, Unpacked, tile};
 use crate::activations::{Per32, Run32};
 use crate::isa::i8mm::{I8mm, by_token, products, rows_of_eight, tokens_of_eight};
 use crate::isa::neon::{load_floats, load_signed, store_floats};
 use crate::unpack::{Panel, Results};
 use blocks::Block;
 use core::arch::aarch64::*;
-
-/// Blocks of a tile: 256 columns.
-const TILE_BLOCKS: usize = 8;
-
-/// Groups of four rows in a panel.
-const GROUPS: usize = 8;
-
-/// From this many tokens on, a tile of unpacked weights in the first cache is worth its stores and loads.
-const TILE_TOKENS: usize = 5;
 
 /// Pairs of tokens of a step: with two groups of rows, eight sums in integers and eight in floats, of 32 registers.
 const STEP_PAIRS: usize = 2;
@@ -37,45 +28,30 @@ impl Level for I8mm {
             self.dotprod().multiply::<STEPS, B>(panel, x, results, unpack);
         } else {
             // SAFETY: the token proves that the features were detected.
-            unsafe { tile::<B>(panel, x, results, unpack) }
+            unsafe { multiply(panel, x, results, unpack) }
         }
     }
 }
 
-/// 256 columns of all rows are unpacked once into a tile, which all tokens use.
 #[inline]
 #[target_feature(enable = "neon,i8mm")]
-fn tile<B: Block>(
+fn multiply<B: Block>(
     panel: Panel<'_, B>,
     x: Per32<'_>,
     results: &mut Results,
     unpack: impl Fn([&B; 4]) -> Unpacked,
 ) {
-    let zero = vdupq_n_f32(0.0);
-    let nothing = Unpacked { q: [vdupq_n_s8(0); 8], d: zero, m: Some(zero) };
-    let mut tile = [[nothing; GROUPS]; TILE_BLOCKS];
-    results.fill([0.0; 4 * GROUPS]);
-    let n_blocks = x.n_cols() / 32;
-    for first in (0..n_blocks).step_by(TILE_BLOCKS) {
-        let tile = &mut tile[..TILE_BLOCKS.min(n_blocks - first)];
-        for group in 0..GROUPS {
-            let rows = panel.group::<4>(4 * group);
-            for (b, tile) in tile.iter_mut().enumerate() {
-                let mut w = unpack(rows.blocks(first + b));
-                for pair in w.q.as_chunks_mut().0 {
-                    *pair = rows_of_eight(*pair);
-                }
-                tile[group] = w;
-            }
+    let turned = |blocks: [&B; 4]| {
+        let mut w = unpack(blocks);
+        for pair in w.q.as_chunks_mut().0 {
+            *pair = rows_of_eight(*pair);
         }
-        let tokens = x.at(first / TILE_BLOCKS).chunks(2 * STEP_PAIRS);
-        for (x, results) in tokens.zip(results.chunks_mut(2 * STEP_PAIRS)) {
-            match results.len() {
-                1 | 2 => step_of::<1>(tile, x, results),
-                _ => step_of::<STEP_PAIRS>(tile, x, results),
-            }
-        }
-    }
+        w
+    };
+    tile(panel, x, results, 2 * STEP_PAIRS, turned, |tile, x, results| match results.len() {
+        1 | 2 => step_of::<1>(tile, x, results),
+        _ => step_of::<STEP_PAIRS>(tile, x, results),
+    });
 }
 
 /// All rows of a tile with up to `P` pairs of tokens; a token without a partner is its own.

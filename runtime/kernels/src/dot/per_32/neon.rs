@@ -18,13 +18,13 @@ pub(crate) struct Unpacked {
 }
 
 /// Blocks of a tile: 256 columns.
-const TILE_BLOCKS: usize = 8;
+pub(super) const TILE_BLOCKS: usize = 8;
 
 /// Groups of four rows in a panel.
-const GROUPS: usize = 8;
+pub(super) const GROUPS: usize = 8;
 
 /// From this many tokens on, a tile of unpacked weights in the first cache is worth its stores and loads.
-const TILE_TOKENS: usize = 5;
+pub(super) const TILE_TOKENS: usize = 5;
 
 /// Tokens of a step from a tile: with two groups of rows, six sums; more do not fit the registers.
 const STEP_TOKENS: usize = 3;
@@ -75,7 +75,11 @@ fn multiply<const STEPS: usize, B: Block>(
         2 => stream::<STEPS, 2, B>(panel, x, results, unpack),
         3 => stream::<STEPS, 3, B>(panel, x, results, unpack),
         n if n < TILE_TOKENS => stream::<STEPS, 4, B>(panel, x, results, unpack),
-        _ => tile::<STEPS, B>(panel, x, results, unpack),
+        _ => tile(panel, x, results, STEP_TOKENS, unpack, |tile, x, results| match results.len() {
+            1 => step_of::<STEPS, 1>(tile, x, results),
+            2 => step_of::<STEPS, 2>(tile, x, results),
+            _ => step_of::<STEPS, STEP_TOKENS>(tile, x, results),
+        }),
     }
 }
 
@@ -95,7 +99,7 @@ fn stream<const STEPS: usize, const T: usize, B: Block>(
         for b in 0..x.n_cols() / 32 {
             ahead.used(4 * size_of::<B>());
             let w = unpack(rows.blocks(b));
-            add_block::<STEPS, 1, T>(&mut acc, [&w], x.at(b / 8), b % 8);
+            add_block::<STEPS, 1, T>(&mut acc, [&w], x.at(b / TILE_BLOCKS), b % TILE_BLOCKS);
         }
         for (t, results) in results.iter_mut().enumerate() {
             store_floats(&mut results.as_chunks_mut().0[group], acc[0][t]);
@@ -103,14 +107,17 @@ fn stream<const STEPS: usize, const T: usize, B: Block>(
     }
 }
 
-/// Many tokens: 256 columns of all rows are unpacked once into a tile, which all tokens use.
+/// Many tokens: 256 columns of all rows are unpacked once into a tile, and `step` multiplies it with `step_tokens` of them
+/// at a time. So much is done in a step that levels with more features can share what is around it.
 #[inline]
 #[target_feature(enable = "neon")]
-fn tile<const STEPS: usize, B: Block>(
+pub(super) fn tile<B: Block>(
     panel: Panel<'_, B>,
     x: Per32<'_>,
     results: &mut Results,
+    step_tokens: usize,
     unpack: impl Fn([&B; 4]) -> Unpacked,
+    step: impl Fn(&[[Unpacked; GROUPS]], &[Run32], &mut Results),
 ) {
     let zero = vdupq_n_f32(0.0);
     let nothing = Unpacked { q: [vdupq_n_s8(0); 8], d: zero, m: Some(zero) };
@@ -125,13 +132,9 @@ fn tile<const STEPS: usize, B: Block>(
                 tile[group] = unpack(rows.blocks(first + b));
             }
         }
-        let tokens = x.at(first / TILE_BLOCKS).chunks(STEP_TOKENS);
-        for (x, results) in tokens.zip(results.chunks_mut(STEP_TOKENS)) {
-            match results.len() {
-                1 => step_of::<STEPS, 1>(tile, x, results),
-                2 => step_of::<STEPS, 2>(tile, x, results),
-                _ => step_of::<STEPS, STEP_TOKENS>(tile, x, results),
-            }
+        let tokens = x.at(first / TILE_BLOCKS).chunks(step_tokens);
+        for (x, results) in tokens.zip(results.chunks_mut(step_tokens)) {
+            step(tile, x, results);
         }
     }
 }
