@@ -9,12 +9,11 @@ mod hugging_face;
 mod sentencepiece;
 mod tiktoken;
 
-pub(crate) use hugging_face::Files;
+pub(crate) use hugging_face::{Files, read as read_hugging_face};
 pub(crate) use tiktoken::Release;
 
 use crate::{Error, foreign, input};
 use gguf::{Metadata, Strings};
-use quantize::Monitor;
 use std::path::Path;
 
 /// The largest vocabularies (250 000 pieces) have 5 MB.
@@ -86,15 +85,6 @@ pub(crate) fn read_meta(path: &Path, n_rows: u64, release: Release) -> Result<Vo
     let problem =
         format!("it has {n} tokens, but the model has {n_rows} rows for tokens: {reason} another model's");
     Err(Error::unfit(path, problem))
-}
-
-/// Reads and checks the tokenizer of a Hugging Face folder, and says what was left out or made up.
-pub(crate) fn read_hugging_face(
-    files: &Files,
-    n_rows: u64,
-    monitor: &dyn Monitor,
-) -> Result<Vocabulary, Error> {
-    hugging_face::read(files, n_rows, monitor)
 }
 
 /// The bytes of a `tokenizer.model`, if that is what they are.

@@ -52,7 +52,8 @@ impl Files {
     }
 }
 
-pub(super) fn read(files: &Files, n_rows: u64, monitor: &dyn Monitor) -> Result<Vocabulary, Error> {
+/// Reads and checks the tokenizer of a folder, a token for each of `n_rows` rows, and says what was left out or made up.
+pub(crate) fn read(files: &Files, n_rows: u64, monitor: &dyn Monitor) -> Result<Vocabulary, Error> {
     let json = match files.json.exists() {
         true => Some(TokenizerJson::read(&files.json)?),
         false => None,

@@ -37,7 +37,7 @@ pub use cache::{CacheType, CacheTypes, UnknownCacheType};
 pub use store::{NewTokens, store};
 
 use crate::exp::exp;
-use crate::isa::prefetch;
+use crate::isa::{LINE, prefetch};
 use crate::team::SharedSlice;
 use crate::{Isa, Team, lanes};
 use std::ops::Range;
@@ -56,9 +56,6 @@ const HAND: usize = 4096;
 
 /// For few queries, which wait for memory: the next tile is asked for more often.
 const SMALL_HAND: usize = 2048;
-
-/// Bytes that one prefetch asks for.
-const LINE: usize = 64;
 
 /// Floats of a head at most: at least one position must fit.
 pub const MAX_HEAD_DIM: usize = HAND;

@@ -84,6 +84,9 @@ macro_rules! dispatch {
 }
 pub(crate) use dispatch;
 
+/// Bytes that memory gives at a time, nearly everywhere.
+pub(crate) const LINE: usize = 64;
+
 /// Asks for the line of memory at an address, which may lie anywhere, in the second cache.
 #[inline(always)]
 pub(crate) fn prefetch(address: *const u8) {
@@ -200,17 +203,18 @@ impl Isa {
     }
 }
 
-/// The name of the sibling that [`dispatch!`] with the same ending takes: the level's own, or that of a level inside.
+/// The name of the level whose code weights of a packing meet where [`dispatch!`] has the same ending: the level's own,
+/// or that of a level inside.
 macro_rules! sibling {
-    ($isa:expr,) => {
+    ($isa:expr, $packing:expr, $($avx512:tt)*) => {
         match $isa {
+            // AVX2 shares its sibling, and only a scale per 32 makes something of the difference.
             #[cfg(target_arch = "x86_64")]
-            $crate::Isa::Avx512(_) => "avx2",
+            $crate::Isa::AvxVnni(_) if $packing != $crate::activations::Packing::Int8Per32 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            $crate::Isa::Avx512(_) if stringify!($($avx512)*).is_empty() => "avx2",
             isa => isa.name(),
         }
-    };
-    ($isa:expr, and avx512) => {
-        $isa.name()
     };
 }
 pub(crate) use sibling;

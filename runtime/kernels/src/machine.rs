@@ -12,7 +12,7 @@ mod i8mm;
 mod neon;
 mod scalar;
 
-use crate::isa::{dispatch, prefetch};
+use crate::isa::{LINE, dispatch, prefetch};
 use crate::{Isa, Team};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -86,7 +86,7 @@ fn read_streams(words: &[Words]) -> Words {
     for i in 0..n {
         for words in words[i..].iter().step_by(n).take(N_STREAMS) {
             let ahead = words.as_ptr().cast::<u8>().wrapping_add(AHEAD_BYTES);
-            for line in (0..size_of_val(words)).step_by(64) {
+            for line in (0..size_of_val(words)).step_by(LINE) {
                 prefetch(ahead.wrapping_add(line));
             }
             sums = sum(sums, words);

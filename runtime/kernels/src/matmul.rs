@@ -5,7 +5,7 @@ mod tests;
 
 use crate::team::SharedSlice;
 use crate::unpack::{PANEL_ROWS, Panel, Results, Weights};
-use crate::{Activations, Isa, Packing, Team};
+use crate::{Activations, Isa, Team};
 use blocks::{TensorType, with_block};
 use std::ops::Range;
 
@@ -56,10 +56,7 @@ impl Rows<'_> {
 /// The level whose code multiplies weights of a type at a level: itself, or one that it contains. `None`: the type has
 /// no kernels.
 pub fn kernel(ty: TensorType, isa: Isa) -> Option<&'static str> {
-    let (packing, sibling) = with_block!(ty, B => (B::PACKING, B::sibling(isa)), else return None);
-    // AVX2 and AVX-VNNI have one sibling, and only types with a scale per 32 make something of the difference.
-    let as_avx2 = isa.name() == "avxvnni" && packing != Packing::Int8Per32;
-    Some(if as_avx2 { "avx2" } else { sibling })
+    with_block!(ty, B => Some(B::sibling(isa)), else None)
 }
 
 /// A product to be computed: row `r` of `weights` with token `t` gives `out[t * stride + first + r]`.

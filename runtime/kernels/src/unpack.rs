@@ -19,7 +19,7 @@ mod tq1_0;
 mod tq2_0;
 
 use crate::activations::{Activations, Packing};
-use crate::isa::{Isa, prefetch};
+use crate::isa::{Isa, LINE, prefetch};
 use blocks::Block;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -67,7 +67,7 @@ macro_rules! weights {
             }
 
             fn sibling(isa: $crate::Isa) -> &'static str {
-                $crate::isa::sibling!(isa, $($level)*)
+                $crate::isa::sibling!(isa, Self::PACKING, $($level)*)
             }
         }
     };
@@ -105,16 +105,11 @@ impl<'a, B: Block> Panel<'a, B> {
     #[inline(always)]
     pub(crate) fn ahead(&self, first: usize, n: usize) -> Ahead {
         Ahead {
-            address: self.address(first),
+            address: self.blocks.as_ptr().wrapping_add(first * self.n_blocks).cast(),
             part: n * self.n_blocks * size_of::<B>() / PARTS,
             used: 0,
             fetched: 0,
         }
-    }
-
-    /// Where a row begins, or would begin, for a prefetch.
-    pub(crate) fn address(&self, row: usize) -> *const u8 {
-        self.blocks.as_ptr().wrapping_add(row * self.n_blocks).cast()
     }
 
     /// `N` rows from `first` on. Past the last row stands the last row again: a kernel needs no narrower sibling for
@@ -175,6 +170,3 @@ impl Ahead {
         }
     }
 }
-
-/// Bytes that memory gives at a time, nearly everywhere.
-const LINE: usize = 64;

@@ -122,7 +122,7 @@ impl FromStr for CacheType {
     }
 }
 
-/// A block's scale, and its integers as −127…127. Numbers that are not finite make a scale that is none, so that the
+/// A block's scale, and its integers as −127…127 (−128 where the scale is too small to be exact). Numbers that are not finite make a scale that is none, so that the
 /// result shows them.
 #[inline(always)]
 pub(super) fn to_q8_0(x: &[f32; RUN]) -> (F16, [i8; RUN]) {

@@ -98,6 +98,13 @@ pub(crate) fn add_products_of_16(mut sum: __m512i, a: __m512i, b: __m512i) -> __
     sum
 }
 
+/// Signed bytes with 128 added: the sign's bit flipped.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn unsigned(signed: [__m512i; 8]) -> [__m512i; 8] {
+    signed.map(|bytes| _mm512_xor_si512(bytes, _mm512_set1_epi8(-128)))
+}
+
 /// Four bytes, repeated.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]

@@ -75,6 +75,10 @@ pub(crate) fn multiply<L: Layout, B: Block>(
         for (rows, w) in rows.iter().zip(&mut w) {
             ahead.used(n_bytes / 8);
             unpack(rows.blocks(b), w);
+            if L::MINIMUMS != 0 {
+                // What their sums are multiplied by too often, exactly: it is a power of two.
+                w.minimums.dmin = _mm512_mul_ps(w.minimums.dmin, _mm512_set1_ps(1.0 / SUMS as f32));
+            }
         }
         let mut fetch = |n_parts| ahead.used(n_bytes * 3 / 4 / n_parts);
         for (x, results) in x.at(b).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS)) {

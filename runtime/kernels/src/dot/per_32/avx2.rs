@@ -66,7 +66,7 @@ fn stream<const BITS: u32, const OFFSET: i32, const T: usize, B: Block, L: Level
         for b in 0..x.n_cols() / 32 {
             ahead.used(8 * size_of::<B>());
             let w = taken::<BITS>(level, unpack(rows.blocks(b)));
-            add_block::<BITS, OFFSET, 1, T>(level, &mut acc, [&w], x.at(b / 8), b % 8);
+            add_block::<BITS, OFFSET, 1, T>(level, &mut acc, [&w], x.at(b / TILE_BLOCKS), b % TILE_BLOCKS);
         }
         for (t, results) in results.iter_mut().enumerate() {
             store_floats(&mut results.as_chunks_mut().0[group], acc[0][t]);

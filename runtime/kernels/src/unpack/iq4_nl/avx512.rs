@@ -3,7 +3,7 @@
 use super::{Panel, Results};
 use crate::activations::Per32;
 use crate::dot::per_32::avx512::{Unpacked, multiply as dot};
-use crate::isa::avx512::{halves, levels, nibbles, transpose};
+use crate::isa::avx512::{halves, levels, nibbles, transpose, unsigned};
 use blocks::{IQ4_LEVELS, Iq4Nl};
 use core::arch::x86_64::*;
 
@@ -16,7 +16,6 @@ pub(super) fn multiply(panel: Panel<'_, Iq4Nl>, x: Per32<'_>, results: &mut Resu
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 fn unpack(blocks: [&Iq4Nl; 16]) -> Unpacked {
     let levels = levels(nibbles(transpose(blocks.map(|block| &block.q))), &IQ4_LEVELS);
-    // The sign's bit flipped adds 128.
-    let q = levels.map(|level| _mm512_xor_si512(level, _mm512_set1_epi8(-128)));
+    let q = unsigned(levels);
     Unpacked { q, d: halves(blocks.map(|block| block.d)), m: _mm512_setzero_ps() }
 }

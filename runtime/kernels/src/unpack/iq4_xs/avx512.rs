@@ -3,7 +3,7 @@
 use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx512::{Layout, Unpacked, multiply as dot};
-use crate::isa::avx512::{levels, low_halves, nibbles, transpose};
+use crate::isa::avx512::{levels, low_halves, nibbles, transpose, unsigned};
 use blocks::{IQ4_LEVELS, Iq4Xs};
 use core::arch::x86_64::*;
 
@@ -26,8 +26,7 @@ impl Layout for Levels {
 fn unpack(blocks: [&Iq4Xs; 16], out: &mut Unpacked) {
     for (at, q) in out.q.as_chunks_mut::<8>().0.iter_mut().enumerate() {
         let levels = levels(nibbles(transpose(blocks.map(|block| &block.q.as_chunks().0[at]))), &IQ4_LEVELS);
-        // The sign's bit flipped adds 128.
-        *q = levels.map(|level| _mm512_xor_si512(level, _mm512_set1_epi8(-128)));
+        *q = unsigned(levels);
     }
     // The scale of scales and two bits of each of these in a lane, four of each in the next.
     let [first, low, ..] =

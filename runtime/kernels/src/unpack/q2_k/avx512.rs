@@ -2,9 +2,7 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx512::{
-    Layout, SUMS, Unpacked, multiply as dot, narrow_scales, scale_pairs, two_bits,
-};
+use crate::dot::per_256::avx512::{Layout, Unpacked, multiply as dot, narrow_scales, scale_pairs, two_bits};
 use crate::isa::avx512::{halves, transpose};
 use blocks::Q2K;
 use core::arch::x86_64::*;
@@ -32,6 +30,5 @@ fn unpack(blocks: [&Q2K; 16], out: &mut Unpacked) {
     out.scales = narrow_scales(both.map(|both| _mm512_and_si512(both, four)));
     out.minimums.min = scale_pairs(both.map(|both| _mm512_and_si512(_mm512_srli_epi16::<4>(both), four)));
     out.d = halves(blocks.map(|block| block.d));
-    out.minimums.dmin =
-        _mm512_mul_ps(halves(blocks.map(|block| block.dmin)), _mm512_set1_ps(1.0 / SUMS as f32));
+    out.minimums.dmin = halves(blocks.map(|block| block.dmin));
 }

@@ -4,7 +4,7 @@ use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx512::{Layout, Minimums, SUMS, Unpacked, multiply as dot, pairs};
 use crate::isa::avx512::{halves, nibbles, transpose};
-use blocks::{F16, Q4K};
+use blocks::Q4K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
@@ -34,7 +34,7 @@ fn unpack(blocks: [&Q4K; 16], out: &mut Unpacked) {
     }
     scales_and_minimums::<Four>(sixteens.map(|block| &block[0]), out);
     out.d = halves(blocks.map(|block| block.d));
-    out.minimums.dmin = eighth(blocks.map(|block| block.dmin));
+    out.minimums.dmin = halves(blocks.map(|block| block.dmin));
 }
 
 /// From the first sixteen bytes of each block: the eight scales and the eight minimums.
@@ -65,11 +65,4 @@ pub(in crate::unpack) fn scales_and_minimums<L: Layout>(heads: [&[u8; 16]; 16], 
             *two = [scale; 2];
         }
     }
-}
-
-/// A [`SUMS`]th of halves, exactly.
-#[inline]
-#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(in crate::unpack) fn eighth(dmin: [F16; 16]) -> __m512 {
-    _mm512_mul_ps(halves(dmin), _mm512_set1_ps(1.0 / SUMS as f32))
 }

@@ -4,7 +4,7 @@ use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx512::{Layout, Unpacked, multiply as dot};
 use crate::isa::avx512::{halves, nibbles, transpose};
-use crate::unpack::q4_k::avx512::{eighth, scales_and_minimums};
+use crate::unpack::q4_k::avx512::scales_and_minimums;
 use blocks::Q5K;
 use core::arch::x86_64::*;
 
@@ -38,7 +38,7 @@ fn unpack(blocks: [&Q5K; 16], out: &mut Unpacked) {
     }
     scales_and_minimums::<Five>(sixteens.map(|block| &block[0]), out);
     out.d = halves(blocks.map(|block| block.d));
-    out.minimums.dmin = eighth(blocks.map(|block| block.dmin));
+    out.minimums.dmin = halves(blocks.map(|block| block.dmin));
 }
 
 /// Adds 16 to the bytes of `low` where bit `bit` of `high` is set.

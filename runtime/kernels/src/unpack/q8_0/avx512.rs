@@ -3,7 +3,7 @@
 use super::{Panel, Results};
 use crate::activations::Per32;
 use crate::dot::per_32::avx512::{Unpacked, multiply as dot};
-use crate::isa::avx512::{halves, transpose};
+use crate::isa::avx512::{halves, transpose, unsigned};
 use blocks::Q8_0;
 use core::arch::x86_64::*;
 
@@ -19,8 +19,6 @@ fn unpack(blocks: [&Q8_0; 16]) -> Unpacked {
         blocks.map(|block| &bytemuck::cast_ref::<[i8; 32], [[u8; 16]; 2]>(&block.q)[at])
     };
     let ([a, b, c, d], [e, f, g, h]) = (transpose(half(0)), transpose(half(1)));
-    // The sign's bit flipped adds 128.
-    let flip = _mm512_set1_epi8(-128);
-    let q = [a, b, c, d, e, f, g, h].map(|q| _mm512_xor_si512(q, flip));
+    let q = unsigned([a, b, c, d, e, f, g, h]);
     Unpacked { q, d: halves(blocks.map(|block| block.d)), m: _mm512_setzero_ps() }
 }
