@@ -1,6 +1,12 @@
 //! Flags that several commands share, and how their values are read. A value that cannot be meant is a wrong call:
 //! clap says so and exits with status 2.
 
+#[allow(dead_code, reason = "the commands that take a size follow")]
+mod size;
+
+#[allow(unused_imports, reason = "as above")]
+pub(crate) use size::size;
+
 use crate::error::Error;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use engine::{SamplerOptions, SessionOptions};
