@@ -4,6 +4,7 @@
 
 mod chat_template;
 mod config;
+mod divergence;
 mod error;
 mod forward;
 mod generate;
@@ -22,6 +23,7 @@ mod weights;
 
 pub use chat_template::{ChatTemplate, Message, Role};
 pub use config::Config;
+pub use divergence::{Divergence, divergence};
 pub use error::Error;
 pub use generate::{Generation, StopReason, generate};
 pub use machine::n_cores;

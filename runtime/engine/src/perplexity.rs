@@ -34,6 +34,28 @@ pub fn perplexity(
     context: usize,
     mut each: impl FnMut(usize, usize, Perplexity) -> ControlFlow<()>,
 ) -> Result<Perplexity, Error> {
+    let n_windows = n_windows(session, tokens, context)?;
+    let mut sum = Sum::default();
+    let mut window = Vec::with_capacity(context);
+    for (done, text) in tokens.chunks_exact(context).enumerate() {
+        begin_window(session, text, &mut window);
+        session.feed_each(
+            &window,
+            |index| predicts(context, index),
+            |index, logits| sum.add(-log_softmax(logits, text[index + 1])),
+        )?;
+        if each(done + 1, n_windows, sum.perplexity(done + 1)).is_break() {
+            return Ok(sum.perplexity(done + 1));
+        }
+    }
+    Ok(sum.perplexity(n_windows))
+}
+
+/// How many windows there are.
+///
+/// # Errors
+/// As of [`perplexity`].
+pub(crate) fn n_windows(session: &Session<'_>, tokens: &[u32], context: usize) -> Result<usize, Error> {
     if !(MIN_CONTEXT..=session.context()).contains(&context) {
         return Err(Error::Request(format!(
             "windows of {context} tokens: they must have at least {MIN_CONTEXT} and fit the session's context of {}",
@@ -49,28 +71,26 @@ pub fn perplexity(
             MIN_WINDOWS * context
         )));
     }
-    let bos = session.model().tokenizer().with_bos(Vec::new()).first().copied();
-    let mut sum = Sum::default();
-    let mut window = Vec::with_capacity(context);
-    for (done, text) in tokens.chunks_exact(context).enumerate() {
-        window.clear();
-        window.extend_from_slice(text);
-        if let Some(bos) = bos {
-            window[0] = bos;
-        }
-        session.truncate(0);
-        let predicts = |index: usize| (context / 2..context - 1).contains(&index);
-        session
-            .feed_each(&window, predicts, |index, logits| sum.add(-log_softmax(logits, text[index + 1])))?;
-        if each(done + 1, n_windows, sum.perplexity(done + 1)).is_break() {
-            return Ok(sum.perplexity(done + 1));
-        }
+    Ok(n_windows)
+}
+
+/// Empties the session, and makes `window` the window of `text` as it is fed: with BOS in its first place.
+pub(crate) fn begin_window(session: &mut Session<'_>, text: &[u32], window: &mut Vec<u32>) {
+    session.truncate(0);
+    window.clear();
+    window.extend_from_slice(text);
+    if let Some(&bos) = session.model().tokenizer().with_bos(Vec::new()).first() {
+        window[0] = bos;
     }
-    Ok(sum.perplexity(n_windows))
+}
+
+/// Whether the token at this place of a window predicts the next.
+pub(crate) fn predicts(context: usize, index: usize) -> bool {
+    (context / 2..context - 1).contains(&index)
 }
 
 /// Log-probability of a token.
-fn log_softmax(logits: &[f32], token: u32) -> f64 {
+pub(crate) fn log_softmax(logits: &[f32], token: u32) -> f64 {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|&x| f64::from(x - max).exp()).sum();
     f64::from(logits[token as usize] - max) - sum.ln()
@@ -78,21 +98,21 @@ fn log_softmax(logits: &[f32], token: u32) -> f64 {
 
 /// Negative log-likelihoods, summed with their squares.
 #[derive(Default)]
-struct Sum {
+pub(crate) struct Sum {
     n: usize,
     nll: f64,
     nll_squared: f64,
 }
 
 impl Sum {
-    fn add(&mut self, nll: f64) {
+    pub(crate) fn add(&mut self, nll: f64) {
         self.n += 1;
         self.nll += nll;
         self.nll_squared += nll * nll;
     }
 
     /// exp of the mean, and to first order exp's error: that of the mean times exp.
-    fn perplexity(&self, n_windows: usize) -> Perplexity {
+    pub(crate) fn perplexity(&self, n_windows: usize) -> Perplexity {
         let n = self.n as f64;
         let mean = self.nll / n;
         let variance_of_mean = (self.nll_squared / n - mean * mean).max(0.0) / (n - 1.0).max(1.0);
