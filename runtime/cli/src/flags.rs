@@ -1,10 +1,8 @@
 //! Flags that several commands share, and how their values are read. A value that cannot be meant is a wrong call:
 //! clap says so and exits with status 2.
 
-#[allow(dead_code, reason = "the commands that take a size follow")]
 mod size;
 
-#[allow(unused_imports, reason = "as above")]
 pub(crate) use size::size;
 
 use crate::error::Error;
@@ -51,6 +49,24 @@ pub(crate) struct SessionFlags {
     /// Use this instruction set instead of the best one that the processor has
     #[arg(long, value_name = "LEVEL", value_parser = isa)]
     isa: Option<Isa>,
+    #[command(flatten)]
+    memory: MemoryFlags,
+}
+
+/// What a session may take of the machine.
+#[derive(clap::Args, Debug)]
+pub(crate) struct MemoryFlags {
+    /// Memory that may be taken in all, such as 3GiB; weights that do not fit are read from the disk for each token
+    /// [default: what this process may use, but for a margin]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_ram: Option<u64>,
+}
+
+impl MemoryFlags {
+    /// Bytes; `None`: what there is.
+    pub(crate) fn max_ram(&self) -> Option<u64> {
+        self.max_ram
+    }
 }
 
 impl SessionFlags {
@@ -63,6 +79,7 @@ impl SessionFlags {
             batch: self.batch as usize,
             threads,
             isa: self.isa.unwrap_or_else(Isa::detect),
+            max_ram: self.memory.max_ram(),
         }
     }
 }

@@ -4,7 +4,7 @@
 use crate::error::Error;
 use crate::progress::{Progress, Unit};
 use crate::{interrupt, terminal, units};
-use engine::{Generation, MemoryPlan, Model, Sampler, Session, SessionOptions, StopReason, TextDecoder};
+use engine::{Generation, Model, Sampler, Session, SessionOptions, StopReason, TextDecoder};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -14,25 +14,27 @@ const FIRST_PASS: usize = 32;
 /// A pass that takes longer is not doubled.
 const QUICK: Duration = Duration::from_millis(500);
 
-/// Makes a session; warns where the plan does not fit the machine.
+/// Makes a session; says what will happen where the weights do not fit.
 pub(crate) fn new_session<'m>(model: &'m Model, options: &SessionOptions) -> Result<Session<'m>, Error> {
-    let plan = MemoryPlan::new(model, options);
-    if !plan.fits() {
+    let session = Session::new(model, options)?;
+    let plan = session.memory_plan();
+    if let Some(streaming) = &plan.streaming {
         terminal::say(&format!(
-            "{} needs {} (weights {}, KV cache {} at {} tokens), but only {} of memory are available",
+            "{} does not fit into {} of memory: of {} of weights {} stay there, and {} are read from the disk for each token",
             model.file().path().display(),
-            units::bytes(plan.total_bytes()),
-            units::bytes(plan.weights_bytes),
-            units::bytes(plan.kv_cache_bytes),
-            plan.context,
-            units::bytes(plan.available_bytes),
+            units::bytes(plan.budget_bytes),
+            units::bytes(streaming.pass_bytes),
+            units::bytes(streaming.pinned_bytes),
+            units::bytes(streaming.pass_bytes - streaming.pinned_bytes),
         ));
-        terminal::say(
-            "it runs nevertheless, but what does not fit is read from the disk again for every token; a smaller \
-             --context or a smaller type of file makes it fast",
-        );
+        terminal::say(&format!(
+            "the KV cache takes from them as it grows, up to {} at {} tokens; a smaller --context, --cache-type or type \
+             of file makes it faster",
+            units::bytes(plan.kv_cache_bytes),
+            units::count(plan.context),
+        ));
     }
-    Ok(Session::new(model, options)?)
+    Ok(session)
 }
 
 /// Reads a prompt and writes the text that follows it.

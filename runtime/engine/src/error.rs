@@ -26,6 +26,17 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// Weights cannot be read while the model runs.
+    #[error("{}: {what} ({source})", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Which bytes, and what may be the reason.
+        what: String,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// The request cannot be met: context full, an unknown token.
     #[error("{0}")]
     Request(String),
@@ -34,6 +45,10 @@ pub enum Error {
 impl Error {
     pub(crate) fn model(file: &gguf::File, problem: impl Into<String>) -> Self {
         Self::Model { path: file.path().to_owned(), problem: problem.into() }
+    }
+
+    pub(crate) fn read(file: &gguf::File, what: &str, source: std::io::Error) -> Self {
+        Self::Read { path: file.path().to_owned(), what: what.to_owned(), source }
     }
 
     pub(crate) fn key(file: &gguf::File, source: gguf::KeyError) -> Self {

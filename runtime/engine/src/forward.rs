@@ -5,9 +5,10 @@
 
 use crate::kv_cache::KvCache;
 use crate::profile::{Operation, Profile};
+use crate::source::Source;
 use crate::{Config, Error, Matrix, Model};
 use blocks::TensorType;
-use kernels::{Activations, Attention, Product, RopeTable, Team};
+use kernels::{Activations, Attention, RopeTable, Team};
 
 /// Logits of several tokens at once read the output matrix once, which is the largest there is. Beyond some tokens
 /// that gains nothing more, and a large vocabulary makes each dear: 32 rows of 32 000 are 4 MB.
@@ -34,11 +35,16 @@ pub(crate) struct Forward {
 
 impl Forward {
     /// Room for passes of up to `batch` tokens.
-    pub(crate) fn new(model: &Model, batch: usize, rotates_keys: bool) -> Result<Self, Error> {
+    pub(crate) fn new(
+        model: &Model,
+        source: &Source<'_>,
+        batch: usize,
+        rotates_keys: bool,
+    ) -> Result<Self, Error> {
         let config = model.config();
         let rope = RopeTable::new(config.rope_dim, config.rope_base, config.rope_scale, batch);
         let rope = match model.weights().rope_factors {
-            Some(factors) => rope.with_factors(model.norm(factors)),
+            Some(factors) => rope.with_factors(source.vector(factors)),
             None => rope,
         };
         let [x, y, q, k, v, attended, gate, up, logits] = buffers(config, batch);
@@ -69,14 +75,18 @@ impl Forward {
 
     /// Sends tokens at positions from `first` through all layers. Their keys and values are in the cache afterwards,
     /// and what is left of them in the residual stream waits for [`logits`](Self::logits).
+    ///
+    /// # Errors
+    /// If weights cannot be read.
     pub(crate) fn pass(
         &mut self,
         model: &Model,
+        source: &mut Source<'_>,
         team: &Team,
         cache: &mut KvCache,
         tokens: &[u32],
         first: usize,
-    ) {
+    ) -> Result<(), Error> {
         let config = model.config();
         let Config { dim, ffn_dim, n_heads, n_kv_heads, head_dim, norm_eps, .. } = *config;
         let (n, q_dim, kv_dim) = (tokens.len(), config.q_dim(), config.kv_dim());
@@ -93,16 +103,15 @@ impl Forward {
         let weights = model.weights();
         profile.begin();
         for (&token, x) in tokens.iter().zip(x.chunks_exact_mut(dim)) {
-            let row = token as usize;
-            model.rows(&weights.token_embd, row..row + 1).decode(0, x);
+            source.embedding(token, x)?;
         }
         rope.fill(first, n);
         profile.end(Operation::Embedding);
         for (l, layer) in weights.layers.iter().enumerate() {
-            kernels::rms_norm(team, x, model.norm(layer.attn_norm), norm_eps, y);
+            kernels::rms_norm(team, x, source.vector(layer.attn_norm), norm_eps, y);
             profile.end(Operation::Norm);
             let qkv = [(&layer.attn_q, &mut *q), (&layer.attn_k, k), (&layer.attn_v, v)];
-            multiply(model, team, packed, y, qkv, profile, Operation::Qkv);
+            multiply(source, team, packed, y, qkv, profile, Operation::Qkv)?;
             kernels::rope(team, q, n_heads, head_dim, rope);
             kernels::rope(team, k, n_kv_heads, head_dim, rope);
             if *rotates_keys {
@@ -128,35 +137,38 @@ impl Forward {
                 },
             );
             profile.end(Operation::Attention);
-            multiply(
-                model,
-                team,
-                packed,
-                attended,
-                [(&layer.attn_output, y)],
-                profile,
-                Operation::AttentionOutput,
-            );
+            let output = [(&layer.attn_output, &mut *y)];
+            multiply(source, team, packed, attended, output, profile, Operation::AttentionOutput)?;
             kernels::add(team, x, y);
             profile.end(Operation::Add);
 
-            kernels::rms_norm(team, x, model.norm(layer.ffn_norm), norm_eps, y);
+            kernels::rms_norm(team, x, source.vector(layer.ffn_norm), norm_eps, y);
             profile.end(Operation::Norm);
             let gate_up = [(&layer.ffn_gate, &mut *gate), (&layer.ffn_up, up)];
-            multiply(model, team, packed, y, gate_up, profile, Operation::GateUp);
+            multiply(source, team, packed, y, gate_up, profile, Operation::GateUp)?;
             kernels::silu_mul(team, gate, up);
             profile.end(Operation::Silu);
-            multiply(model, team, packed, gate, [(&layer.ffn_down, y)], profile, Operation::Down);
+            multiply(source, team, packed, gate, [(&layer.ffn_down, y)], profile, Operation::Down)?;
             kernels::add(team, x, y);
             profile.end(Operation::Add);
         }
+        Ok(())
     }
 
     /// Logits after some tokens of the last pass, by their places in it: `n_vocab` numbers for each.
     ///
+    /// # Errors
+    /// If weights cannot be read.
+    ///
     /// # Panics
     /// If there are more than [`logits_rows`], or a place is not in the pass.
-    pub(crate) fn logits(&mut self, model: &Model, team: &Team, places: &[usize]) -> &[f32] {
+    pub(crate) fn logits(
+        &mut self,
+        model: &Model,
+        source: &mut Source<'_>,
+        team: &Team,
+        places: &[usize],
+    ) -> Result<&[f32], Error> {
         let Config { dim, n_vocab, norm_eps, .. } = *model.config();
         let weights = model.weights();
         let y = &mut self.y[..places.len() * dim];
@@ -166,15 +178,15 @@ impl Forward {
             kernels::rms_norm(
                 team,
                 &self.x[place * dim..][..dim],
-                model.norm(weights.output_norm),
+                source.vector(weights.output_norm),
                 norm_eps,
                 y,
             );
         }
         self.profile.end(Operation::Norm);
         let product = [(&weights.output, &mut *logits)];
-        multiply(model, team, &mut self.packed, y, product, &mut self.profile, Operation::Output);
-        logits
+        multiply(source, team, &mut self.packed, y, product, &mut self.profile, Operation::Output)?;
+        Ok(logits)
     }
 
     /// Where the time went.
@@ -188,25 +200,21 @@ impl Forward {
     }
 }
 
-/// Multiplies matrices with the same activations, rows of `x`: packs these once, and takes the weights through
-/// [`Model::rows`]. Weights that come block by block would be a loop here.
+/// Multiplies matrices with the same activations, rows of `x`: packs these once.
 fn multiply<const N: usize>(
-    model: &Model,
+    source: &mut Source<'_>,
     team: &Team,
     packed: &mut Activations,
     x: &[f32],
     products: [(&Matrix, &mut [f32]); N],
     profile: &mut Profile,
     operation: Operation,
-) {
+) -> Result<(), Error> {
     packed.pack(team, x, products[0].0.n_cols, &products.each_ref().map(|(matrix, _)| matrix.ty));
     profile.end(Operation::Pack);
-    let mut products = products.map(|(matrix, out)| {
-        let stride = matrix.n_rows;
-        Product { weights: model.rows(matrix, 0..matrix.n_rows), out, stride, first: 0 }
-    });
-    kernels::matmul(team, packed, &mut products);
+    source.multiply(team, packed, products)?;
     profile.end(operation);
+    Ok(())
 }
 
 /// Tokens whose logits are computed at once.

@@ -16,6 +16,8 @@ mod perplexity;
 mod profile;
 mod sampler;
 mod session;
+mod source;
+mod stream;
 #[cfg(test)]
 mod tiny;
 mod tokenizer;
@@ -27,7 +29,7 @@ pub use divergence::{Divergence, divergence};
 pub use error::Error;
 pub use generate::{Generation, StopReason, generate};
 pub use machine::n_cores;
-pub use memory_plan::MemoryPlan;
+pub use memory_plan::{MemoryPlan, Streaming};
 pub use model::Model;
 pub use perplexity::{Perplexity, perplexity};
 pub use profile::{Operation, Profile};

@@ -1,17 +1,37 @@
-//! What a model will take, before anything is taken.
+//! What a model will take, before anything is taken: one budget, and what each part of it is for.
+//!
+//! A model that fits is used where it lies in the mapped file. Of one that does not, the plan keeps as much in memory as
+//! the other parts leave, and the rest is read once for each pass (see [`stream`](crate::stream)). The cache grows with
+//! the text; what it takes, kept weights give back.
 
 use crate::forward::Forward;
 use crate::kv_cache::KvCache;
-use crate::{Model, SessionOptions, machine};
+use crate::stream::StreamOptions;
+use crate::{Error, Model, SessionOptions, machine};
+use kernels::ATTENTION_TILE;
 
 /// What a byte of the header becomes on the heap: the metadata, and the tokenizer's copy with its index. Measured: 2.2
 /// for Llama 2's 32 000 tokens, 2.5 for 4096.
 const TABLES_PER_HEADER: u64 = 3;
 
+/// The program itself: its code, the stacks of its threads, what the allocator holds on to.
+const PROGRAM_BYTES: u64 = 12 << 20;
+
+/// Of what is available, the part that others may come to want, and that keeps a limit from being touched: a twentieth,
+/// but between these.
+const MIN_MARGIN_BYTES: u64 = 48 << 20;
+const MAX_MARGIN_BYTES: u64 = 512 << 20;
+
+/// Tokens of a pass at most where weights are streamed: kernels are about as fast as with more, and scratch is memory
+/// that weights could be kept in. It may also take a part of the budget only, down to a few tokens.
+const STREAMED_BATCH: usize = 128;
+const MIN_STREAMED_BATCH: usize = 8;
+const SCRATCH_PART: u64 = 8;
+
 /// Bytes by purpose.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct MemoryPlan {
-    /// Weights, used where they lie in the mapped file.
+    /// Weights in the file.
     pub weights_bytes: u64,
     /// KV cache when the context is full; it grows from nothing.
     pub kv_cache_bytes: u64,
@@ -19,28 +39,137 @@ pub struct MemoryPlan {
     pub kv_bytes_per_token: u64,
     /// Scratch of a session.
     pub scratch_bytes: u64,
-    /// Tokenizer and tables.
+    /// Tokenizer and tables, and the program.
     pub tables_bytes: u64,
     /// What this process may use: the least of MemAvailable, its cgroups' and its resource limits; `u64::MAX` where
     /// the system tells none of them.
     pub available_bytes: u64,
+    /// What the plan divides: what was asked for, or what is available but for a margin.
+    pub budget_bytes: u64,
     /// Tokens of context.
     pub context: u64,
+    /// Tokens that go through a layer together at most.
+    pub batch: u64,
+    /// How weights are streamed; `None`: all fits, and they are used where they lie in the mapped file.
+    pub streaming: Option<Streaming>,
+}
+
+/// What a model takes that does not fit.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Streaming {
+    /// Weights that a pass needs: all but the embedding, of which it needs a row a token.
+    pub pass_bytes: u64,
+    /// Buffers for what comes from the disk, and vectors.
+    pub ring_bytes: u64,
+    /// Weights that stay in memory when the cache is empty; each token in it takes its share of them.
+    pub pinned_bytes: u64,
+    /// The least budget that this context can do with.
+    pub minimum_bytes: u64,
 }
 
 impl MemoryPlan {
     /// Computes it; allocates nothing of it. A size beyond 64 bits is `u64::MAX`.
     pub fn new(model: &Model, options: &SessionOptions) -> Self {
-        let (config, context) = (model.config(), options.context_for(model));
-        Self {
+        let available_bytes = machine::available_bytes(model.file().n_bytes());
+        let margin_bytes = (available_bytes / 20).clamp(MIN_MARGIN_BYTES, MAX_MARGIN_BYTES);
+        let budget_bytes = options.max_ram.unwrap_or(match available_bytes {
+            u64::MAX => u64::MAX,
+            n => n.saturating_sub(margin_bytes),
+        });
+        let (context, batch) = (options.context_for(model), options.batch_for(model));
+        let mut plan = Self {
             weights_bytes: model.weights().n_bytes,
-            kv_cache_bytes: KvCache::n_bytes(config, context, options.cache).unwrap_or(u64::MAX),
-            kv_bytes_per_token: KvCache::bytes_per_token(config, options.cache).unwrap_or(u64::MAX),
-            scratch_bytes: Forward::n_bytes(model, options.batch_for(model)),
-            tables_bytes: header_bytes(model.file()).saturating_mul(TABLES_PER_HEADER),
-            available_bytes: machine::available_bytes(model.file().n_bytes()),
-            context: context as u64,
+            kv_cache_bytes: 0,
+            kv_bytes_per_token: KvCache::bytes_per_token(model.config(), options.cache).unwrap_or(u64::MAX),
+            scratch_bytes: Forward::n_bytes(model, batch),
+            tables_bytes: header_bytes(model.file()).saturating_mul(TABLES_PER_HEADER) + PROGRAM_BYTES,
+            available_bytes,
+            budget_bytes,
+            context: 0,
+            batch: batch as u64,
+            streaming: None,
+        };
+        plan.set_context(context as u64);
+        if plan.total_bytes() > budget_bytes {
+            plan.stream(model, options);
         }
+        plan
+    }
+
+    /// The same for weights that do not fit.
+    fn stream(&mut self, model: &Model, options: &SessionOptions) {
+        let embedding = model.weights().token_embd.tensor;
+        let is_tied = model.weights().output.tensor == embedding;
+        let unread = if is_tied { 0 } else { model.file().tensors()[embedding].n_bytes };
+        let ring_bytes = StreamOptions::default().n_bytes(model);
+        let least_bytes = self.tables_bytes + ring_bytes;
+
+        let smaller = |batch: usize| (batch / 2 >= MIN_STREAMED_BATCH).then_some(batch / 2);
+        let mut batches =
+            std::iter::successors(Some(options.batch_for(model).min(STREAMED_BATCH)), |&n| smaller(n));
+        let scratch = |batch| Forward::n_bytes(model, batch);
+        let affordable = |&batch: &usize| scratch(batch) <= self.budget_bytes / SCRATCH_PART;
+        let batch = batches.find(affordable).unwrap_or(MIN_STREAMED_BATCH.min(self.context as usize));
+        (self.batch, self.scratch_bytes) = (batch as u64, scratch(batch));
+
+        // A context that nobody asked for may be as long as there is room.
+        let fixed_bytes = least_bytes.saturating_add(self.scratch_bytes);
+        if options.context == 0 {
+            let tile = ATTENTION_TILE as u64;
+            let room = self.budget_bytes.saturating_sub(fixed_bytes) / self.kv_bytes_per_token;
+            self.set_context(self.context.min((room / tile * tile).max(tile)));
+        }
+        let pinned_bytes = self.budget_bytes.saturating_sub(fixed_bytes);
+        let pass_bytes = self.weights_bytes - unread;
+        self.streaming = Some(Streaming {
+            pass_bytes,
+            ring_bytes,
+            pinned_bytes: pinned_bytes.min(pass_bytes),
+            minimum_bytes: least_bytes
+                .saturating_add(scratch(MIN_STREAMED_BATCH.min(batch)))
+                .saturating_add(self.kv_cache_bytes),
+        });
+    }
+
+    fn set_context(&mut self, tokens: u64) {
+        self.context = tokens;
+        self.kv_cache_bytes = self.kv_bytes(tokens);
+    }
+
+    /// Bytes of the cache that hold so many tokens: whole tiles of them.
+    fn kv_bytes(&self, tokens: u64) -> u64 {
+        let positions = tokens.checked_next_multiple_of(ATTENTION_TILE as u64).unwrap_or(u64::MAX);
+        positions.saturating_mul(self.kv_bytes_per_token)
+    }
+
+    /// Weights that may stay in memory beside a cache of so many tokens, where weights are streamed.
+    pub(crate) fn pinned_bytes(&self, tokens: usize) -> u64 {
+        let fixed_bytes =
+            self.streaming.as_ref().map_or(0, |streaming| streaming.ring_bytes) + self.tables_bytes;
+        let taken =
+            fixed_bytes.saturating_add(self.scratch_bytes).saturating_add(self.kv_bytes(tokens as u64));
+        self.budget_bytes.saturating_sub(taken)
+    }
+
+    /// Whether a session can be made of it.
+    ///
+    /// # Errors
+    /// If weights are streamed, and the budget is below what that takes at least.
+    pub(crate) fn check(&self, model: &Model) -> Result<(), Error> {
+        let Some(Streaming { minimum_bytes, .. }) = self.streaming else { return Ok(()) };
+        if minimum_bytes <= self.budget_bytes {
+            return Ok(());
+        }
+        Err(Error::model(
+            model.file(),
+            format!(
+                "with {} tokens of context it takes {} MiB of memory at least, but may take {} MiB: \
+                 a smaller --context, a smaller --cache-type or a larger --max-ram helps",
+                self.context,
+                minimum_bytes.div_ceil(1 << 20),
+                self.budget_bytes >> 20
+            ),
+        ))
     }
 
     /// Weights, full cache, scratch and tables.
@@ -49,9 +178,9 @@ impl MemoryPlan {
         [weights_bytes, kv_cache_bytes, scratch_bytes, tables_bytes].into_iter().fold(0, u64::saturating_add)
     }
 
-    /// Whether all of it fits what is available.
+    /// Whether all of it fits the budget.
     pub fn fits(&self) -> bool {
-        self.total_bytes() <= self.available_bytes
+        self.streaming.is_none()
     }
 }
 
@@ -64,6 +193,7 @@ fn header_bytes(file: &gguf::File) -> u64 {
 mod tests {
     use super::*;
     use crate::tiny::Tiny;
+    use blocks::TensorType;
     use kernels::{CacheType, CacheTypes};
 
     #[test]
@@ -103,21 +233,37 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_is_divided() {
+        let model = Tiny { ty: TensorType::F32, ..Tiny::new() }.model();
+        let plan = |max_ram, context| {
+            MemoryPlan::new(&model, &SessionOptions { max_ram: Some(max_ram), context, ..Default::default() })
+        };
+        let all = plan(u64::MAX, 128);
+        assert!(all.fits() && all.total_bytes() < 20 << 20, "{all:?}");
+        assert_eq!(plan(all.total_bytes(), 128).streaming, None);
+        for (budget, context) in [(all.total_bytes() - 1, 128), (all.total_bytes() / 2, 1), (0, 128), (0, 0)]
+        {
+            let plan = plan(budget, context);
+            let streaming = plan.streaming.clone().expect("it does not fit");
+            let embedding = 300 * 64 * 4;
+            assert_eq!(streaming.pass_bytes, plan.weights_bytes - embedding);
+            let pinned = plan.pinned_bytes(0).min(streaming.pass_bytes);
+            assert_eq!(streaming.pinned_bytes, pinned, "{plan:?}");
+            assert_eq!(plan.check(&model).is_ok(), streaming.minimum_bytes <= budget, "{plan:?}");
+        }
+        // What a token takes is taken from the weights.
+        let full = plan(40 << 20, 1 << 20);
+        let per_tile = 64 * full.kv_bytes_per_token;
+        assert_eq!(full.pinned_bytes(0) - full.pinned_bytes(1), per_tile);
+        assert_eq!(full.pinned_bytes(64) - full.pinned_bytes(65), per_tile);
+    }
+
+    #[test]
     fn what_is_beyond_the_machine_does_not_fit() {
         let model = Tiny::new().model();
         let plan = MemoryPlan::new(&model, &SessionOptions { context: usize::MAX, ..Default::default() });
         assert_eq!((plan.kv_cache_bytes, plan.total_bytes()), (u64::MAX, u64::MAX));
-        for (available_bytes, fits) in [(1000, true), (999, false)] {
-            let sizes = MemoryPlan {
-                weights_bytes: 400,
-                kv_cache_bytes: 300,
-                kv_bytes_per_token: 3,
-                scratch_bytes: 200,
-                tables_bytes: 100,
-                available_bytes,
-                context: 100,
-            };
-            assert_eq!((sizes.total_bytes(), sizes.fits()), (1000, fits));
-        }
+        let words = plan.check(&model).unwrap_err().to_string();
+        assert!(!plan.fits() && words.contains("--context"), "{words}");
     }
 }

@@ -3,6 +3,8 @@
 use crate::forward::{Forward, logits_rows};
 use crate::kv_cache::KvCache;
 use crate::profile::Profile;
+use crate::source::Source;
+use crate::stream::{Stream, StreamOptions};
 use crate::{Error, MemoryPlan, Model, machine};
 use kernels::{CacheType, CacheTypes, Isa, Team};
 
@@ -28,6 +30,8 @@ pub struct SessionOptions {
     pub threads: usize,
     /// Instruction set.
     pub isa: Isa,
+    /// Bytes that the process may take; `None`: what is available but for a margin. Results do not depend on it.
+    pub max_ram: Option<u64>,
 }
 
 impl Default for SessionOptions {
@@ -39,12 +43,13 @@ impl Default for SessionOptions {
             batch: 512,
             threads: 0,
             isa: Isa::detect(),
+            max_ram: None,
         }
     }
 }
 
 impl SessionOptions {
-    /// Tokens that the cache will hold.
+    /// Tokens that the cache should hold.
     pub(crate) fn context_for(&self, model: &Model) -> usize {
         if self.context == 0 { model.config().context_length } else { self.context }
     }
@@ -59,6 +64,7 @@ impl SessionOptions {
 #[derive(Debug)]
 pub struct Session<'m> {
     model: &'m Model,
+    source: Source<'m>,
     team: Team,
     cache: KvCache,
     forward: Forward,
@@ -68,30 +74,60 @@ pub struct Session<'m> {
     /// Places in the current pass whose logits are wanted next.
     places: Vec<usize>,
     plan: MemoryPlan,
+    /// Positions whose pages the cache has taken: the most there ever were.
+    n_touched: usize,
 }
 
 impl<'m> Session<'m> {
     /// Reserves the cache's address space and allocates the scratch.
     ///
     /// # Errors
-    /// If the cache or the scratch cannot be had, or the system gives no threads. Memory that is merely scarce is no
-    /// error: see [`MemoryPlan::fits`].
+    /// If the cache or the scratch cannot be had, or the system gives no threads. Memory that does not hold the weights
+    /// is no error (see [`MemoryPlan::streaming`]), but less than the rest takes is.
     pub fn new(model: &'m Model, options: &SessionOptions) -> Result<Self, Error> {
-        let (context, batch) = (options.context_for(model), options.batch_for(model));
+        let plan = MemoryPlan::new(model, options);
+        plan.check(model)?;
+        let source = match plan.streaming {
+            None => Source::Mapped(model),
+            Some(_) => Source::Streamed(Stream::new(model, StreamOptions::default())?),
+        };
+        Self::of(model, options, plan, source)
+    }
+
+    /// With weights from a source of one's own.
+    pub(crate) fn of(
+        model: &'m Model,
+        options: &SessionOptions,
+        plan: MemoryPlan,
+        source: Source<'m>,
+    ) -> Result<Self, Error> {
+        let (context, batch) = (plan.context as usize, plan.batch as usize);
         let n_threads = if options.threads == 0 { machine::n_cores() } else { options.threads };
         if n_threads > MAX_THREADS {
             return Err(Error::Request(format!(
                 "{n_threads} threads are too many: {MAX_THREADS} at most (--threads)"
             )));
         }
-        let plan = MemoryPlan::new(model, options);
         let cache = KvCache::new(model.config(), context, options.cache)?;
-        let forward = Forward::new(model, batch, options.rotate_keys && options.cache.k.is_quantized())?;
+        let forward =
+            Forward::new(model, &source, batch, options.rotate_keys && options.cache.k.is_quantized())?;
         let team = Team::new(n_threads, options.isa).map_err(|why| {
             Error::Request(format!("cannot start {n_threads} threads: {why}. Fewer (--threads) may do"))
         })?;
         let places = Vec::with_capacity(logits_rows(model.config(), batch));
-        Ok(Self { model, team, cache, forward, position: 0, context, batch, places, plan })
+        Ok(Self {
+            model,
+            source,
+            team,
+            cache,
+            forward,
+            position: 0,
+            context,
+            batch,
+            places,
+            plan,
+            n_touched: 0,
+        })
     }
 
     /// The model.
@@ -156,14 +192,17 @@ impl<'m> Session<'m> {
         let n_vocab = self.model.config().n_vocab;
         let mut done = 0;
         for tokens in tokens.chunks(self.batch) {
-            self.forward.pass(self.model, &self.team, &mut self.cache, tokens, self.position);
+            self.prepare(tokens.len())?;
+            let Self { model, source, team, cache, .. } = self;
+            self.forward.pass(model, source, team, cache, tokens, self.position)?;
             self.position += tokens.len();
             let mut wanted = (0..tokens.len()).filter(|place| wanted(done + place)).peekable();
             while wanted.peek().is_some() {
                 self.places.clear();
                 let n = logits_rows(self.model.config(), self.batch);
                 self.places.extend(wanted.by_ref().take(n));
-                let logits = self.forward.logits(self.model, &self.team, &self.places);
+                let Self { model, source, team, places, .. } = self;
+                let logits = self.forward.logits(model, source, team, places)?;
                 if !logits.iter().all(|logit| logit.is_finite()) {
                     return Err(Error::model(
                         self.model.file(),
@@ -179,6 +218,19 @@ impl<'m> Session<'m> {
             done += tokens.len();
         }
         Ok(())
+    }
+
+    /// Makes room for the keys and values of more tokens: kept weights give way.
+    fn prepare(&mut self, n_tokens: usize) -> Result<(), Error> {
+        self.n_touched = self.n_touched.max(self.position + n_tokens);
+        match &mut self.source {
+            Source::Mapped(_) => Ok(()),
+            Source::Streamed(stream) => {
+                stream.check()?;
+                stream.keep(self.plan.pinned_bytes(self.n_touched));
+                Ok(())
+            }
+        }
     }
 
     fn check(&self, tokens: &[u32]) -> Result<(), Error> {
@@ -198,6 +250,14 @@ impl<'m> Session<'m> {
         Ok(())
     }
 
+    /// Bytes of weights that were read since the session was made, where they are streamed.
+    pub fn read_bytes(&self) -> u64 {
+        match &self.source {
+            Source::Mapped(_) => 0,
+            Source::Streamed(stream) => stream.read_bytes(),
+        }
+    }
+
     /// The time of each operation since the last call, or since the session was made.
     pub fn take_profile(&mut self) -> Profile {
         std::mem::take(self.forward.profile())
@@ -206,6 +266,22 @@ impl<'m> Session<'m> {
     /// Forgets all but the first `n` tokens; does nothing if there are no more.
     pub fn truncate(&mut self, n: usize) {
         self.position = self.position.min(n);
+    }
+}
+
+#[cfg(test)]
+impl Session<'_> {
+    /// Changes the budget, so that `bytes` of the weights may stay at the next token.
+    pub(crate) fn keep(&mut self, bytes: u64) {
+        self.plan.budget_bytes = 1 << 40;
+        self.plan.budget_bytes -= self.plan.pinned_bytes(self.position + 1) - bytes;
+    }
+
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        match &self.source {
+            Source::Mapped(_) => 0,
+            Source::Streamed(stream) => stream.kept_bytes(),
+        }
     }
 }
 

@@ -1,8 +1,7 @@
 //! Where each matrix lies in the file, and the checks that it is there in the shape and type that the model needs.
 //!
-//! Weights are places, not bytes: the one way from a place to bytes is [`Model::rows`](crate::Model::rows). Today
-//! rows are where the map has them; a model that is bigger than memory can later have them brought, and nothing
-//! that computes will know.
+//! Weights are places, not bytes. A session brings them to its kernels from there: from the map of the file
+//! ([`Model::rows`](crate::Model::rows)), or, where the model is bigger than memory, piece by piece from the disk.
 
 use crate::{Config, Error};
 use blocks::TensorType;
@@ -112,9 +111,15 @@ impl Weights {
         Ok(Self { token_embd, layers, output_norm, output, rope_factors, n_bytes: found.taken_bytes })
     }
 
-    /// All matrices, so that scratch can be made for each type that occurs.
+    /// All matrices that are multiplied, in the order of a pass.
     pub fn matrices(&self) -> impl Iterator<Item = &Matrix> {
         self.layers.iter().flat_map(Layer::matrices).chain([&self.output])
+    }
+
+    /// All vectors.
+    pub(crate) fn vectors(&self) -> impl Iterator<Item = Norm> {
+        let of_layers = self.layers.iter().flat_map(|layer| [layer.attn_norm, layer.ffn_norm]);
+        of_layers.chain([self.output_norm]).chain(self.rope_factors)
     }
 }
 

@@ -44,6 +44,7 @@ impl TensorInfo {
 #[derive(Debug)]
 pub struct File {
     path: PathBuf,
+    file: std::fs::File,
     map: Mmap,
     header: Header,
 }
@@ -70,12 +71,17 @@ impl File {
         // header was copied before it was checked.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path, "cannot be mapped into memory"))?;
         let header = header::parse(&map).map_err(|found| Error::malformed(path, found))?;
-        Ok(Self { path: path.to_owned(), map, header })
+        Ok(Self { path: path.to_owned(), file, map, header })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file itself, for who reads instead of using the map: still the same one when another has taken its name.
+    pub fn handle(&self) -> &std::fs::File {
+        &self.file
     }
 
     /// Keys and values.

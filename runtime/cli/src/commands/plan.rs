@@ -1,7 +1,7 @@
 //! `llamita plan`: what a model will take, before it is loaded.
 
 use crate::error::Error;
-use crate::flags::CacheFlags;
+use crate::flags::{CacheFlags, MemoryFlags};
 use crate::{terminal, units};
 use engine::{MemoryPlan, Model, SessionOptions};
 use serde::Serialize;
@@ -20,6 +20,8 @@ pub(crate) struct Args {
     context: Option<u32>,
     #[command(flatten)]
     cache: CacheFlags,
+    #[command(flatten)]
+    memory: MemoryFlags,
     /// Write JSON, in bytes
     #[arg(long)]
     json: bool,
@@ -38,6 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let options = SessionOptions {
         context: args.context.unwrap_or(0) as usize,
         cache: args.cache.types(),
+        max_ram: args.memory.max_ram(),
         ..SessionOptions::default()
     };
     let plan = MemoryPlan::new(&model, &options);

@@ -1,0 +1,69 @@
+//! Where a session's weights come from: where they lie in the mapped file, or piece by piece from the disk.
+
+use crate::stream::Stream;
+use crate::weights::Norm;
+use crate::{Error, Matrix, Model};
+use kernels::{Activations, Product, Team};
+
+/// The weights of a model, as a session has them.
+#[derive(Debug)]
+pub(crate) enum Source<'m> {
+    /// In the map: the model fits.
+    Mapped(&'m Model),
+    /// It does not.
+    Streamed(Stream<'m>),
+}
+
+impl Source<'_> {
+    /// A vector.
+    pub(crate) fn vector(&self, norm: Norm) -> &[f32] {
+        match self {
+            Self::Mapped(model) => model.norm(norm),
+            Self::Streamed(stream) => stream.vector(norm),
+        }
+    }
+
+    /// The embedding of a token.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn embedding(&mut self, token: u32, out: &mut [f32]) -> Result<(), Error> {
+        let row = token as usize;
+        match self {
+            Self::Mapped(model) => model.rows(&model.weights().token_embd, row..row + 1).decode(0, out),
+            Self::Streamed(stream) => stream.embedding(row, out)?,
+        }
+        Ok(())
+    }
+
+    /// Multiplies matrices with the same activations, all at once or as their pieces come.
+    ///
+    /// # Errors
+    /// If a piece cannot be read.
+    pub(crate) fn multiply<const N: usize>(
+        &mut self,
+        team: &Team,
+        packed: &Activations,
+        products: [(&Matrix, &mut [f32]); N],
+    ) -> Result<(), Error> {
+        match self {
+            Self::Mapped(model) => {
+                let mut products = products.map(|(matrix, out)| {
+                    let weights = model.rows(matrix, 0..matrix.n_rows);
+                    Product { weights, out, stride: matrix.n_rows, first: 0 }
+                });
+                kernels::matmul(team, packed, &mut products);
+            }
+            Self::Streamed(stream) => {
+                for (matrix, out) in products {
+                    for piece in stream.pieces(matrix) {
+                        let (first, weights) = stream.rows(matrix, piece)?;
+                        let product = Product { weights, out, stride: matrix.n_rows, first };
+                        kernels::matmul(team, packed, &mut [product]);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

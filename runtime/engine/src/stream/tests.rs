@@ -1,0 +1,248 @@
+//! Sessions over streams of tiny models: from disks that work, with any part of the weights kept, and from disks that
+//! do not.
+
+use super::*;
+use crate::source::Source;
+use crate::tiny::{Random, Tiny, write};
+use crate::{MemoryPlan, Session, SessionOptions};
+use blocks::TensorType;
+use std::io::ErrorKind;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// A disk in memory.
+#[derive(Debug)]
+struct TestDisk {
+    bytes: Vec<u8>,
+    alignment: usize,
+    /// Some reads bring less than they could.
+    short: Option<Mutex<u64>>,
+    /// Reads that begin before this byte and end after it fail.
+    bad_byte: Arc<AtomicU64>,
+    is_written: Arc<AtomicBool>,
+}
+
+impl TestDisk {
+    fn of(bytes: Vec<u8>) -> Self {
+        let (bad_byte, is_written) = (Arc::new(AtomicU64::new(u64::MAX)), Arc::default());
+        Self { bytes, alignment: 512, short: None, bad_byte, is_written }
+    }
+}
+
+impl Disk for TestDisk {
+    fn alignment(&self) -> usize {
+        self.alignment
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        assert!(offset.is_multiple_of(self.alignment as u64) && buffer.len().is_multiple_of(self.alignment));
+        assert!(buffer.as_ptr().addr().is_multiple_of(self.alignment));
+        let bad = self.bad_byte.load(Ordering::Relaxed);
+        if (offset..offset + buffer.len() as u64).contains(&bad) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        let rest = self.bytes.get(offset as usize..).unwrap_or_default();
+        let mut n = rest.len().min(buffer.len());
+        if let Some(random) = &self.short {
+            let mut state = random.lock().unwrap();
+            let mut random = Random(*state);
+            match random.next() % 4 {
+                0 => n = n.min(random.next() as usize % 1500 + self.alignment),
+                1 => {
+                    return Err(ErrorKind::Interrupted.into()).inspect_err(|_: &io::Error| *state = random.0);
+                }
+                _ => {}
+            }
+            *state = random.0;
+        }
+        buffer[..n].copy_from_slice(&rest[..n]);
+        Ok(n)
+    }
+
+    fn is_unchanged(&self) -> bool {
+        !self.is_written.load(Ordering::Relaxed)
+    }
+}
+
+impl Stream<'_> {
+    /// Memory that kept weights take now.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept.iter().flatten().map(|loaded| loaded.map.len() as u64).sum()
+    }
+}
+
+const SMALL: StreamOptions = StreamOptions { piece_bytes: 8192, ahead_bytes: 20_000, n_readers: 2 };
+
+/// A model and the bytes of its file.
+fn model(tiny: &Tiny) -> (Model, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.gguf");
+    write(&path, &tiny.metadata(), &tiny.tensors());
+    (Model::open(&path).unwrap(), std::fs::read(path).unwrap())
+}
+
+fn options() -> SessionOptions {
+    SessionOptions { threads: 2, batch: 32, ..Default::default() }
+}
+
+/// A session that keeps `pinned_bytes` of its weights and streams the others.
+fn streamed(
+    model: &Model,
+    pinned_bytes: u64,
+    disk: TestDisk,
+    how: StreamOptions,
+) -> Result<Session<'_>, Error> {
+    let mut plan = MemoryPlan::new(model, &SessionOptions { max_ram: Some(0), context: 128, ..options() });
+    plan.batch = 32;
+    let source = Source::Streamed(Stream::from_disk(model, how, Box::new(disk))?);
+    let mut session = Session::of(model, &options(), plan, source)?;
+    session.keep(pinned_bytes);
+    Ok(session)
+}
+
+/// Logits after some of 70 tokens, of which the first ones come at once.
+fn logits(session: &mut Session<'_>) -> Result<Vec<u32>, Error> {
+    let mut random = Random(3);
+    let tokens: Vec<u32> = (0..70).map(|_| (random.next() % 300) as u32).collect();
+    let mut bits = Vec::new();
+    let mut feed = |session: &mut Session<'_>, tokens: &[u32]| {
+        session.feed_each(
+            tokens,
+            |index| index % 3 == 0,
+            |_, row| bits.extend(row.iter().map(|x| x.to_bits())),
+        )
+    };
+    feed(session, &tokens[..50])?;
+    tokens[50..].chunks(2).try_for_each(|tokens| feed(session, tokens))?;
+    Ok(bits)
+}
+
+#[test]
+fn streamed_weights_give_the_bits_of_mapped_ones() {
+    for (tied, ty) in [(false, TensorType::F32), (true, TensorType::Q4_0), (false, TensorType::Q8_0)] {
+        let tiny = Tiny { tied, ty, rope_factors: true, ..Tiny::new() };
+        let (model, bytes) = model(&tiny);
+        let expected = logits(&mut Session::new(&model, &options()).unwrap()).unwrap();
+        let all = model.weights().n_bytes;
+        for pinned_bytes in [0, all / 3, all * 4 / 5, 1 << 30] {
+            for (alignment, piece_bytes, ahead_bytes, n_readers) in
+                [(512, 8192, 20_000, 2), (4096, 1, 1, 1), (1, 20_000, 1 << 20, 3)]
+            {
+                let disk = TestDisk {
+                    alignment,
+                    short: Some(Mutex::new(pinned_bytes + 7)),
+                    ..TestDisk::of(bytes.clone())
+                };
+                let how = StreamOptions { piece_bytes, ahead_bytes, n_readers };
+                let mut session = streamed(&model, pinned_bytes, disk, how).unwrap();
+                assert!(logits(&mut session).unwrap() == expected, "{ty}, {pinned_bytes} kept, {how:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_is_read_once() {
+    let (model, bytes) = model(&Tiny::new());
+    let matrices = model.weights().matrices().map(|matrix| model.file().tensors()[matrix.tensor].n_bytes);
+    let all: u64 = matrices.sum();
+    for pinned_bytes in [0, all / 4, all / 2, all * 3 / 4, 1 << 30] {
+        let mut session = streamed(&model, pinned_bytes, TestDisk::of(bytes.clone()), SMALL).unwrap();
+        let mut before = 0;
+        for pass in 0..6 {
+            session.feed(&[5]).unwrap();
+            let read = session.read_bytes() - before;
+            before += read;
+            let kept = session.kept_bytes();
+            // A piece of 8 KiB and where it begins take whole pages. What is ahead of the pass, or was at its start, may be read in another.
+            let ahead = (SMALL.ahead_bytes + SMALL.piece_bytes) as u64;
+            assert!(kept <= pinned_bytes, "{kept} kept of {pinned_bytes}");
+            let passing = if pass == 0 { all } else { all.saturating_sub(kept / 2) };
+            assert!(read <= passing + ahead, "pass {pass}, {pinned_bytes} kept: {read} read of {passing}");
+            // What was read before the budget was known is kept when it passes again.
+            if pinned_bytes == 1 << 30 && pass > 1 {
+                assert_eq!(read, 0);
+            }
+            assert!(pinned_bytes > 0 || read + ahead >= all, "{read} read");
+        }
+    }
+}
+
+#[test]
+fn kept_weights_give_way_and_come_back() {
+    let (model, bytes) = model(&Tiny::new());
+    let tokens = [7, 8, 9];
+    let mut mapped = Session::new(&model, &options()).unwrap();
+    let mut session = streamed(&model, 1 << 30, TestDisk::of(bytes), SMALL).unwrap();
+    for pinned_bytes in [1 << 30, 40_000, 0, 100_000, 20_000, 1 << 30] {
+        for token in tokens {
+            session.keep(pinned_bytes);
+            let found = session.feed(&[token]).unwrap().to_vec();
+            assert!(session.kept_bytes() <= pinned_bytes, "at the end of a pass");
+            assert_eq!(found, mapped.feed(&[token]).unwrap(), "{pinned_bytes} kept");
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fails_ends_in_a_sentence_and_may_recover() {
+    let (model, bytes) = model(&Tiny::new());
+    let expected = logits(&mut Session::new(&model, &options()).unwrap()).unwrap();
+    let bad_place = model.file().tensor("blk.1.ffn_up.weight").unwrap().offset + 5000;
+    let disk = TestDisk::of(bytes.clone());
+    let (bad_byte, is_written) = (Arc::clone(&disk.bad_byte), Arc::clone(&disk.is_written));
+    let mut session = streamed(&model, 0, disk, SMALL).unwrap();
+    bad_byte.store(bad_place, Ordering::Relaxed);
+    for _ in 0..3 {
+        let error = logits(&mut session).unwrap_err().to_string();
+        assert!(
+            error.contains("cannot be read") && error.contains("tiny.gguf: 8192 bytes at byte"),
+            "{error}"
+        );
+        assert_eq!(session.position(), 0);
+    }
+    bad_byte.store(u64::MAX, Ordering::Relaxed);
+    assert!(logits(&mut session).unwrap() == expected);
+
+    is_written.store(true, Ordering::Relaxed);
+    let error = session.feed(&[1]).unwrap_err().to_string();
+    assert!(error.contains("written to while it was in use"), "{error}");
+
+    // Cut in a matrix, and in a vector that is read at the start.
+    for tensor in ["output.weight", "blk.1.ffn_norm.weight"] {
+        let cut = model.file().tensor(tensor).unwrap().offset as usize + 100;
+        let session = streamed(&model, 1 << 30, TestDisk::of(bytes[..cut].to_vec()), SMALL);
+        let error = session.and_then(|mut session| logits(&mut session)).unwrap_err().to_string();
+        assert!(error.contains("cut while in use"), "{tensor}: {error}");
+    }
+}
+
+#[test]
+fn a_file_is_read_past_the_cache_or_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.gguf");
+    let tiny = Tiny::new();
+    write(&path, &tiny.metadata(), &tiny.tensors());
+    let model = Model::open(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let disk = || DiskFile::open(model.file()).unwrap();
+    let check = |disk: DiskFile| {
+        let mut map = ring::new_map(disk::buffer_bytes(&disk, 70_000)).unwrap();
+        for (offset, len) in [(0, 4), (4095, 4098), (bytes.len() - 3, 3), (bytes.len() - 60_001, 60_001)] {
+            let place = disk::read(&disk, &mut map, offset as u64, len).unwrap();
+            assert_eq!(&map[place], &bytes[offset..offset + len]);
+        }
+        let beyond = disk::read(&disk, &mut map, bytes.len() as u64 - 3, 4).unwrap_err();
+        assert_eq!(beyond.kind(), ErrorKind::UnexpectedEof);
+    };
+    check(disk());
+    check(disk().refused());
+    // Another file under its name: the one that was opened is read.
+    let sound = disk();
+    std::fs::rename(&path, folder.path().join("old")).unwrap();
+    std::fs::write(&path, vec![0; bytes.len()]).unwrap();
+    check(disk());
+    assert!(sound.is_unchanged());
+    std::fs::write(folder.path().join("old"), &bytes).unwrap();
+    assert!(!sound.is_unchanged());
+}
