@@ -48,6 +48,10 @@ pub const TILE: usize = 64;
 /// Queries that share a tile.
 const QUERIES: usize = 64;
 
+/// Floats of a run's queries, and of its results: so many heads of 128. They are copied to lie side by side, because
+/// those of one head lie a power of two apart, where they push each other out of the first cache.
+const RUN_FLOATS: usize = QUERIES * 128;
+
 /// Queries that share a load of it.
 const AT_ONCE: usize = 4;
 
@@ -110,7 +114,8 @@ pub fn attention(team: &Team, operation: Attention<'_>) {
     );
 
     let group = n_heads / n_kv_heads;
-    let runs = (n_tokens * group).div_ceil(QUERIES);
+    let n_queries = (RUN_FLOATS / head_dim).clamp(1, QUERIES);
+    let runs = (n_tokens * group).div_ceil(n_queries);
     let (isa, out) = (team.isa(), SharedSlice::new(out));
     // The last runs see the most positions: first come, first served, and none is left alone with the longest.
     team.for_each(n_kv_heads * runs, 1, |tasks| {
@@ -123,23 +128,33 @@ pub fn attention(team: &Team, operation: Attention<'_>) {
                 head_dim,
                 isa,
             };
+            let mut near = [0.0; 2 * RUN_FLOATS];
+            let (near_q, near_out) = near.split_at_mut(RUN_FLOATS);
+            let near = near_q.chunks_exact_mut(head_dim).zip(near_out.chunks_exact_mut(head_dim));
+
             let mut queries: [Query<'_>; QUERIES] = std::array::from_fn(|_| Query::none());
-            let of_run = run * QUERIES..(n_tokens * group).min((run + 1) * QUERIES);
-            let queries = &mut queries[..of_run.len()];
-            for (query, index) in queries.iter_mut().zip(of_run) {
+            let of_run = run * n_queries..(n_tokens * group).min((run + 1) * n_queries);
+            let place = |index: usize| {
                 let (token, head) = (index / group, kv_head * group + index % group);
-                let at = token * n_cols + head * head_dim;
-                // SAFETY: a query's results are its own; each belongs to one kv head and one run, and for_each hands
-                // out each pair of those once.
-                let out = unsafe { out.slice(at..at + head_dim) };
-                out.fill(0.0);
-                *query =
-                    Query { q: &q[at..at + head_dim], out, n_visible: first + token + 1, ..Query::none() };
+                let start = token * n_cols + head * head_dim;
+                (token, start..start + head_dim)
+            };
+            let queries = &mut queries[..of_run.len()];
+            for ((query, index), (near_q, near_out)) in queries.iter_mut().zip(of_run.clone()).zip(near) {
+                let (token, place) = place(index);
+                near_q.copy_from_slice(&q[place]);
+                *query = Query { q: near_q, out: near_out, n_visible: first + token + 1, ..Query::none() };
             }
             isa.run(
                 #[inline(always)]
                 || attend(&head, queries),
             );
+            for (query, index) in queries.iter().zip(of_run) {
+                let (_, place) = place(index);
+                // SAFETY: a query's results are its own; each belongs to one kv head and one run, and for_each hands
+                // out each pair of those once.
+                unsafe { out.slice(place) }.copy_from_slice(query.out);
+            }
         }
     });
 }

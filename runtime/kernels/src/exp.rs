@@ -8,14 +8,19 @@ const ROUND: f32 = 12_582_912.0;
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
-/// Outside, eˣ is taken at the bound: there it is nearly the smallest or the largest normal number.
-const BOUNDS: (f32, f32) = (-87.0, 88.0);
+/// Where eˣ is nearly the smallest normal number. Below it is taken for 0: sums of numbers that are smaller yet are
+/// subnormal, which some processors compute in a hundred cycles.
+const LEAST: f32 = -87.0;
+
+/// Where eˣ is nearly the largest number. Beyond it is taken for that.
+const MOST: f32 = 88.0;
 
 /// eˣ; a NaN stays one.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    let x = if x < BOUNDS.0 { BOUNDS.0 } else { x };
-    let x = if x > BOUNDS.1 { BOUNDS.1 } else { x };
+    let is_nothing = x < LEAST;
+    let x = if is_nothing { LEAST } else { x };
+    let x = if x > MOST { MOST } else { x };
     // x = n · ln 2 + r with |r| ≤ ln 2 / 2.
     let shifted = x.mul_add(core::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
@@ -29,7 +34,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let p = p.mul_add(r, 1.0);
     // n is in −126…127, so 2ⁿ is a normal number.
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
-    p * power
+    if is_nothing { 0.0 } else { p * power }
 }
 
 #[cfg(test)]
@@ -45,8 +50,9 @@ mod tests {
             assert!(error < 2.0 * f64::from(f32::EPSILON), "exp({x}): relative error {error:e}");
         }
         assert_eq!(exp(0.0), 1.0);
-        assert_eq!(exp(f32::NEG_INFINITY), exp(-87.0));
-        assert_eq!(exp(f32::INFINITY), exp(88.0));
+        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp(LEAST.next_down()), 0.0);
+        assert_eq!(exp(f32::INFINITY), exp(MOST));
         assert!(exp(f32::NAN).is_nan());
     }
 }
