@@ -66,7 +66,13 @@ impl Writer<'_, '_> {
         mut show: impl FnMut(&str) -> Result<(), Error>,
     ) -> Result<Written, Error> {
         let start = Instant::now();
-        let n_read = self.read(&prompt[..prompt.len() - 1])?;
+        let n_read = if self.session.memory_plan().fits() {
+            self.read(&prompt[..prompt.len() - 1])?
+        } else {
+            // Every pass reads from the disk what does not fit: the whole prompt goes in one.
+            self.watch(prompt.len());
+            0
+        };
         let read_time = start.elapsed();
         let mut written = Written { tokens: Vec::new(), generation: stopped(n_read, read_time) };
         if interrupt::requested() {
@@ -85,7 +91,11 @@ impl Writer<'_, '_> {
                 } else {
                     ControlFlow::Continue(())
                 }
-            })?;
+            });
+        let generation = match generation {
+            Err(engine::Error::Stopped) => return Ok(written),
+            generation => generation?,
+        };
         shown?;
         show(decoder.finish())?;
         written.generation = Generation {
@@ -94,6 +104,26 @@ impl Writer<'_, '_> {
             ..generation
         };
         Ok(written)
+    }
+
+    /// Shows how far a pass over so many tokens is. A signal ends it.
+    fn watch(&mut self, n_tokens: usize) {
+        let mut progress = None;
+        let mut shown = 0;
+        self.session.watch(move |done, all| {
+            let progress_now = progress.get_or_insert_with(|| {
+                let progress = Progress::new("reading the prompt", Unit::Tokens);
+                progress.set_total(n_tokens as u64);
+                progress
+            });
+            let n_done = (n_tokens * done / all) as u64;
+            progress_now.add(n_done - shown);
+            shown = n_done;
+            if done == all {
+                (progress, shown) = (None, 0);
+            }
+            if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
     }
 
     /// Feeds all but the end of a long text; how many tokens. A signal ends it early.

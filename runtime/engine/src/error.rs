@@ -37,6 +37,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Who watched a pass has ended it; nothing was appended by it.
+    #[error("stopped")]
+    Stopped,
     /// The request cannot be met: context full, an unknown token.
     #[error("{0}")]
     Request(String),

@@ -1,14 +1,19 @@
 //! One pass through the model: tokens in, the residual stream out; then logits for those tokens that someone wants.
 //!
+//! A pass goes layer by layer, and in a layer batch by batch: however many tokens it has, it needs each weight during
+//! one layer only, and all that grows with its length is the residual stream and the cache.
+//!
 //! Every operation is a serial step here that the team's threads share inside. All buffers are made once, for a full
 //! pass; a shorter pass uses their beginnings, and pages that no pass has reached cost nothing.
 
 use crate::kv_cache::KvCache;
 use crate::profile::{Operation, Profile};
 use crate::source::Source;
+use crate::watch::Watch;
 use crate::{Config, Error, Matrix, Model};
 use blocks::TensorType;
 use kernels::{Activations, Attention, RopeTable, Team};
+use std::ops::Range;
 
 /// Logits of several tokens at once read the output matrix once, which is the largest there is. Beyond some tokens
 /// that gains nothing more, and a large vocabulary makes each dear: 32 rows of 32 000 are 4 MB.
@@ -18,7 +23,7 @@ const MAX_LOGITS_BYTES: usize = 16 << 20;
 /// The buffers of a pass.
 #[derive(Debug)]
 pub(crate) struct Forward {
-    x: Box<[f32]>,        // [batch][dim], the residual stream
+    x: Box<[f32]>,        // [pass][dim], the residual stream
     y: Box<[f32]>,        // [batch][dim], x normed, and what a half of a layer adds to x
     q: Box<[f32]>,        // [batch][n_heads][head_dim]
     k: Box<[f32]>,        // [batch][n_kv_heads][head_dim]
@@ -30,14 +35,16 @@ pub(crate) struct Forward {
     packed: Activations,  // what a product reads, as its weights want it
     rope: RopeTable,      // [batch][rope_dim / 2]
     rotates_keys: bool,   // queries too: see kernels::hadamard
+    batch: usize,
     profile: Profile,
 }
 
 impl Forward {
-    /// Room for passes of up to `batch` tokens.
+    /// Room for passes of up to `pass` tokens, in batches of up to `batch`.
     pub(crate) fn new(
         model: &Model,
         source: &Source<'_>,
+        pass: usize,
         batch: usize,
         rotates_keys: bool,
     ) -> Result<Self, Error> {
@@ -49,7 +56,7 @@ impl Forward {
         };
         let [x, y, q, k, v, attended, gate, up, logits] = buffers(config, batch);
         Ok(Self {
-            x: zeroed(x)?,
+            x: zeroed(x.max(pass.saturating_mul(config.dim)))?,
             y: zeroed(y)?,
             q: zeroed(q)?,
             k: zeroed(k)?,
@@ -61,11 +68,12 @@ impl Forward {
             packed: Activations::new(batch, max_cols(config), &types(model)),
             rope,
             rotates_keys,
+            batch,
             profile: Profile::default(),
         })
     }
 
-    /// Bytes that [`new`](Self::new) would allocate.
+    /// Bytes that [`new`](Self::new) would allocate for passes of a batch.
     pub(crate) fn n_bytes(model: &Model, batch: usize) -> u64 {
         let config = model.config();
         let floats = buffers(config, batch).into_iter().chain([batch.saturating_mul(config.rope_dim)]);
@@ -74,24 +82,60 @@ impl Forward {
     }
 
     /// Sends tokens at positions from `first` through all layers. Their keys and values are in the cache afterwards,
-    /// and what is left of them in the residual stream waits for [`logits`](Self::logits).
+    /// and what is left of them in the residual stream waits for [`logits`](Self::logits). `watch` is told of each part
+    /// that is done, and of how many.
     ///
     /// # Errors
-    /// If weights cannot be read.
+    /// If weights cannot be read, or `watch` ends it.
     pub(crate) fn pass(
         &mut self,
-        model: &Model,
         source: &mut Source<'_>,
         team: &Team,
         cache: &mut KvCache,
         tokens: &[u32],
         first: usize,
+        watch: &mut Watch<'_>,
     ) -> Result<(), Error> {
+        let model = source.model();
+        self.profile.begin();
+        for (&token, x) in tokens.iter().zip(self.x.chunks_exact_mut(model.config().dim)) {
+            source.embedding(token, x)?;
+        }
+        self.profile.end(Operation::Embedding);
+        let step = self.batch;
+        let batches = || (0..tokens.len()).step_by(step);
+        let (n_batches, n_layers) = (batches().len(), model.config().n_layers);
+        for l in 0..n_layers {
+            for (i, start) in batches().enumerate() {
+                let batch = start..tokens.len().min(start + step);
+                if l == 0 || n_batches > 1 {
+                    self.rope.fill(first + start, batch.len());
+                    self.profile.end(Operation::Embedding);
+                }
+                self.layer(source, team, cache, l, batch, first + start)?;
+                watch.tell(l * n_batches + i + 1, n_layers * n_batches)?;
+            }
+            source.end_layer();
+        }
+        Ok(())
+    }
+
+    /// Sends a batch, which is a part of the pass and begins at position `first`, through layer `l`.
+    fn layer(
+        &mut self,
+        source: &mut Source<'_>,
+        team: &Team,
+        cache: &mut KvCache,
+        l: usize,
+        batch: Range<usize>,
+        first: usize,
+    ) -> Result<(), Error> {
+        let model = source.model();
         let config = model.config();
         let Config { dim, ffn_dim, n_heads, n_kv_heads, head_dim, norm_eps, .. } = *config;
-        let (n, q_dim, kv_dim) = (tokens.len(), config.q_dim(), config.kv_dim());
+        let (n, q_dim, kv_dim) = (batch.len(), config.q_dim(), config.kv_dim());
         let Self { packed, rope, rotates_keys, profile, .. } = self;
-        let x = &mut self.x[..n * dim];
+        let x = &mut self.x[batch.start * dim..batch.end * dim];
         let y = &mut self.y[..n * dim];
         let q = &mut self.q[..n * q_dim];
         let k = &mut self.k[..n * kv_dim];
@@ -99,59 +143,51 @@ impl Forward {
         let attended = &mut self.attended[..n * q_dim];
         let gate = &mut self.gate[..n * ffn_dim];
         let up = &mut self.up[..n * ffn_dim];
+        let layer = &model.weights().layers[l];
 
-        let weights = model.weights();
-        profile.begin();
-        for (&token, x) in tokens.iter().zip(x.chunks_exact_mut(dim)) {
-            source.embedding(token, x)?;
+        kernels::rms_norm(team, x, source.vector(layer.attn_norm), norm_eps, y);
+        profile.end(Operation::Norm);
+        let qkv = [(&layer.attn_q, &mut *q), (&layer.attn_k, k), (&layer.attn_v, v)];
+        multiply(source, team, packed, y, qkv, profile, Operation::Qkv)?;
+        kernels::rope(team, q, n_heads, head_dim, rope);
+        kernels::rope(team, k, n_kv_heads, head_dim, rope);
+        if *rotates_keys {
+            kernels::hadamard(team, q, head_dim);
+            kernels::hadamard(team, k, head_dim);
         }
-        rope.fill(first, n);
-        profile.end(Operation::Embedding);
-        for (l, layer) in weights.layers.iter().enumerate() {
-            kernels::rms_norm(team, x, source.vector(layer.attn_norm), norm_eps, y);
-            profile.end(Operation::Norm);
-            let qkv = [(&layer.attn_q, &mut *q), (&layer.attn_k, k), (&layer.attn_v, v)];
-            multiply(source, team, packed, y, qkv, profile, Operation::Qkv)?;
-            kernels::rope(team, q, n_heads, head_dim, rope);
-            kernels::rope(team, k, n_kv_heads, head_dim, rope);
-            if *rotates_keys {
-                kernels::hadamard(team, q, head_dim);
-                kernels::hadamard(team, k, head_dim);
-            }
-            profile.end(Operation::Rope);
-            cache.store(team, l, first, k, v);
-            profile.end(Operation::Store);
-            let (k_cache, v_cache) = cache.layer(l);
-            kernels::attention(
-                team,
-                Attention {
-                    q,
-                    k_cache,
-                    v_cache,
-                    types: cache.types(),
-                    n_heads,
-                    n_kv_heads,
-                    head_dim,
-                    first,
-                    out: attended,
-                },
-            );
-            profile.end(Operation::Attention);
-            let output = [(&layer.attn_output, &mut *y)];
-            multiply(source, team, packed, attended, output, profile, Operation::AttentionOutput)?;
-            kernels::add(team, x, y);
-            profile.end(Operation::Add);
+        profile.end(Operation::Rope);
+        cache.store(team, l, first, k, v);
+        profile.end(Operation::Store);
+        let (k_cache, v_cache) = cache.layer(l);
+        kernels::attention(
+            team,
+            Attention {
+                q,
+                k_cache,
+                v_cache,
+                types: cache.types(),
+                n_heads,
+                n_kv_heads,
+                head_dim,
+                first,
+                out: attended,
+            },
+        );
+        profile.end(Operation::Attention);
+        let output = [(&layer.attn_output, &mut *y)];
+        multiply(source, team, packed, attended, output, profile, Operation::AttentionOutput)?;
+        kernels::add(team, x, y);
+        profile.end(Operation::Add);
 
-            kernels::rms_norm(team, x, source.vector(layer.ffn_norm), norm_eps, y);
-            profile.end(Operation::Norm);
-            let gate_up = [(&layer.ffn_gate, &mut *gate), (&layer.ffn_up, up)];
-            multiply(source, team, packed, y, gate_up, profile, Operation::GateUp)?;
-            kernels::silu_mul(team, gate, up);
-            profile.end(Operation::Silu);
-            multiply(source, team, packed, gate, [(&layer.ffn_down, y)], profile, Operation::Down)?;
-            kernels::add(team, x, y);
-            profile.end(Operation::Add);
-        }
+        kernels::rms_norm(team, x, source.vector(layer.ffn_norm), norm_eps, y);
+        profile.end(Operation::Norm);
+        let gate_up = [(&layer.ffn_gate, &mut *gate), (&layer.ffn_up, up)];
+        multiply(source, team, packed, y, gate_up, profile, Operation::GateUp)?;
+        kernels::silu_mul(team, gate, up);
+        profile.end(Operation::Silu);
+        multiply(source, team, packed, gate, [(&layer.ffn_down, y)], profile, Operation::Down)?;
+        kernels::add(team, x, y);
+        profile.end(Operation::Add);
         Ok(())
     }
 
@@ -164,11 +200,11 @@ impl Forward {
     /// If there are more than [`logits_rows`], or a place is not in the pass.
     pub(crate) fn logits(
         &mut self,
-        model: &Model,
         source: &mut Source<'_>,
         team: &Team,
         places: &[usize],
     ) -> Result<&[f32], Error> {
+        let model = source.model();
         let Config { dim, n_vocab, norm_eps, .. } = *model.config();
         let weights = model.weights();
         let y = &mut self.y[..places.len() * dim];

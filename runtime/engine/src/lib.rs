@@ -21,6 +21,7 @@ mod stream;
 #[cfg(test)]
 mod tiny;
 mod tokenizer;
+mod watch;
 mod weights;
 
 pub use chat_template::{ChatTemplate, Message, Role};

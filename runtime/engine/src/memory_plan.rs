@@ -39,6 +39,8 @@ pub struct MemoryPlan {
     pub kv_bytes_per_token: u64,
     /// Scratch of a session.
     pub scratch_bytes: u64,
+    /// What a token of a pass that is longer than a batch takes on top.
+    pub residual_bytes: u64,
     /// Tokenizer and tables, and the program.
     pub tables_bytes: u64,
     /// What this process may use: the least of MemAvailable, its cgroups' and its resource limits; `u64::MAX` where
@@ -63,6 +65,8 @@ pub struct Streaming {
     pub ring_bytes: u64,
     /// Weights that stay in memory when the cache is empty; each token in it takes its share of them.
     pub pinned_bytes: u64,
+    /// Weights of the largest layer.
+    pub layer_bytes: u64,
     /// The least budget that this context can do with.
     pub minimum_bytes: u64,
 }
@@ -82,6 +86,7 @@ impl MemoryPlan {
             kv_cache_bytes: 0,
             kv_bytes_per_token: KvCache::bytes_per_token(model.config(), options.cache).unwrap_or(u64::MAX),
             scratch_bytes: Forward::n_bytes(model, batch),
+            residual_bytes: (model.config().dim * size_of::<f32>()) as u64,
             tables_bytes: header_bytes(model.file()).saturating_mul(TABLES_PER_HEADER) + PROGRAM_BYTES,
             available_bytes,
             budget_bytes,
@@ -125,6 +130,7 @@ impl MemoryPlan {
             pass_bytes,
             ring_bytes,
             pinned_bytes: pinned_bytes.min(pass_bytes),
+            layer_bytes: model.layer_bytes(),
             minimum_bytes: least_bytes
                 .saturating_add(scratch(MIN_STREAMED_BATCH.min(batch)))
                 .saturating_add(self.kv_cache_bytes),
@@ -142,13 +148,24 @@ impl MemoryPlan {
         positions.saturating_mul(self.kv_bytes_per_token)
     }
 
-    /// Weights that may stay in memory beside a cache of so many tokens, where weights are streamed.
-    pub(crate) fn pinned_bytes(&self, tokens: usize) -> u64 {
-        let fixed_bytes =
-            self.streaming.as_ref().map_or(0, |streaming| streaming.ring_bytes) + self.tables_bytes;
-        let taken =
-            fixed_bytes.saturating_add(self.scratch_bytes).saturating_add(self.kv_bytes(tokens as u64));
-        self.budget_bytes.saturating_sub(taken)
+    /// Weights that may stay in memory beside a cache of `n_cached` tokens, where weights are streamed, if passes have had
+    /// up to `n_pass` tokens.
+    pub(crate) fn pinned_bytes(&self, n_cached: usize, n_pass: usize) -> u64 {
+        let ring_bytes = self.streaming.as_ref().map_or(0, |streaming| streaming.ring_bytes);
+        let residual = (n_pass as u64).saturating_sub(self.batch).saturating_mul(self.residual_bytes);
+        let parts =
+            [ring_bytes, self.tables_bytes, self.scratch_bytes, self.kv_bytes(n_cached as u64), residual];
+        self.budget_bytes.saturating_sub(parts.into_iter().fold(0, u64::saturating_add))
+    }
+
+    /// What a pass of more than a batch holds of the weights at a time: what is streamed of a layer, and as much of the
+    /// next one, so that the disk does not wait. `None`: there is no room for it, or nothing is streamed.
+    pub(crate) fn held_bytes(&self, n_cached: usize, n_pass: usize) -> Option<u64> {
+        let Streaming { pass_bytes, layer_bytes, .. } = self.streaming.as_ref()?;
+        let (room, most) = (self.pinned_bytes(n_cached, n_pass), 2 * layer_bytes);
+        // What the rest of the room keeps of the weights, it keeps of each layer.
+        let kept = room.checked_sub(most)?.min(*pass_bytes);
+        Some((u128::from(most) * u128::from(pass_bytes - kept) / u128::from(*pass_bytes)) as u64)
     }
 
     /// Whether a session can be made of it.
@@ -247,15 +264,15 @@ mod tests {
             let streaming = plan.streaming.clone().expect("it does not fit");
             let embedding = 300 * 64 * 4;
             assert_eq!(streaming.pass_bytes, plan.weights_bytes - embedding);
-            let pinned = plan.pinned_bytes(0).min(streaming.pass_bytes);
+            let pinned = plan.pinned_bytes(0, 0).min(streaming.pass_bytes);
             assert_eq!(streaming.pinned_bytes, pinned, "{plan:?}");
             assert_eq!(plan.check(&model).is_ok(), streaming.minimum_bytes <= budget, "{plan:?}");
         }
         // What a token takes is taken from the weights.
         let full = plan(40 << 20, 1 << 20);
         let per_tile = 64 * full.kv_bytes_per_token;
-        assert_eq!(full.pinned_bytes(0) - full.pinned_bytes(1), per_tile);
-        assert_eq!(full.pinned_bytes(64) - full.pinned_bytes(65), per_tile);
+        assert_eq!(full.pinned_bytes(0, 0) - full.pinned_bytes(1, 0), per_tile);
+        assert_eq!(full.pinned_bytes(64, 0) - full.pinned_bytes(65, 0), per_tile);
     }
 
     #[test]

@@ -71,6 +71,13 @@ impl Model {
         }
     }
 
+    /// Bytes of the largest layer's matrices.
+    pub(crate) fn layer_bytes(&self) -> u64 {
+        let n_bytes = |matrix: &Matrix| self.file.tensors()[matrix.tensor].n_bytes;
+        let layers = self.weights.layers.iter().map(|layer| layer.matrices().into_iter().map(n_bytes).sum());
+        layers.max().unwrap_or(0)
+    }
+
     /// A norm's weights.
     pub(crate) fn norm(&self, norm: Norm) -> &[f32] {
         // Cannot fail: the offset was checked to be a multiple of 4, and a map starts at a page.

@@ -5,12 +5,18 @@ use crate::kv_cache::KvCache;
 use crate::profile::Profile;
 use crate::source::Source;
 use crate::stream::{Stream, StreamOptions};
+use crate::watch::Watch;
 use crate::{Error, MemoryPlan, Model, machine};
 use kernels::{CacheType, CacheTypes, Isa, Team};
+use std::ops::ControlFlow;
 
 /// A pass reads every weight once for all its tokens: beyond some hundreds arithmetic is all that is left, and
 /// longer passes only take more scratch.
 const MAX_BATCH: usize = 4096;
+
+/// Where each pass reads weights from the disk, one may be as long as a prompt; this keeps the address space of the
+/// residual stream within a gigabyte.
+const MAX_PASS: usize = 32_768;
 
 /// More threads than any machine has cores.
 const MAX_THREADS: usize = 1024;
@@ -76,6 +82,9 @@ pub struct Session<'m> {
     plan: MemoryPlan,
     /// Positions whose pages the cache has taken: the most there ever were.
     n_touched: usize,
+    /// Tokens of the longest pass, whose residual stream has taken pages.
+    n_longest: usize,
+    watch: Watch<'m>,
 }
 
 impl<'m> Session<'m> {
@@ -109,8 +118,9 @@ impl<'m> Session<'m> {
             )));
         }
         let cache = KvCache::new(model.config(), context, options.cache)?;
+        let pass = if plan.fits() { batch } else { context.min(MAX_PASS) };
         let forward =
-            Forward::new(model, &source, batch, options.rotate_keys && options.cache.k.is_quantized())?;
+            Forward::new(model, &source, pass, batch, options.rotate_keys && options.cache.k.is_quantized())?;
         let team = Team::new(n_threads, options.isa).map_err(|why| {
             Error::Request(format!("cannot start {n_threads} threads: {why}. Fewer (--threads) may do"))
         })?;
@@ -127,6 +137,8 @@ impl<'m> Session<'m> {
             places,
             plan,
             n_touched: 0,
+            n_longest: 0,
+            watch: Watch::default(),
         })
     }
 
@@ -191,18 +203,16 @@ impl<'m> Session<'m> {
         self.check(tokens)?;
         let n_vocab = self.model.config().n_vocab;
         let mut done = 0;
-        for tokens in tokens.chunks(self.batch) {
-            self.prepare(tokens.len())?;
-            let Self { model, source, team, cache, .. } = self;
-            self.forward.pass(model, source, team, cache, tokens, self.position)?;
+        for tokens in tokens.chunks(self.pass_tokens(tokens.len())) {
+            self.pass(tokens)?;
             self.position += tokens.len();
             let mut wanted = (0..tokens.len()).filter(|place| wanted(done + place)).peekable();
             while wanted.peek().is_some() {
                 self.places.clear();
                 let n = logits_rows(self.model.config(), self.batch);
                 self.places.extend(wanted.by_ref().take(n));
-                let Self { model, source, team, places, .. } = self;
-                let logits = self.forward.logits(model, source, team, places)?;
+                let Self { source, team, places, .. } = self;
+                let logits = self.forward.logits(source, team, places)?;
                 if !logits.iter().all(|logit| logit.is_finite()) {
                     return Err(Error::model(
                         self.model.file(),
@@ -220,17 +230,47 @@ impl<'m> Session<'m> {
         Ok(())
     }
 
-    /// Makes room for the keys and values of more tokens: kept weights give way.
-    fn prepare(&mut self, n_tokens: usize) -> Result<(), Error> {
-        self.n_touched = self.n_touched.max(self.position + n_tokens);
-        match &mut self.source {
-            Source::Mapped(_) => Ok(()),
-            Source::Streamed(stream) => {
-                stream.check()?;
-                stream.keep(self.plan.pinned_bytes(self.n_touched));
-                Ok(())
+    /// Of `n` tokens that are to be fed, those that go through the layers in one pass. A mapped model is as fast with
+    /// short passes. From a stream each pass reads all that is not kept, so all tokens go at once, if there is room to
+    /// hold a layer until all their batches are through it.
+    fn pass_tokens(&self, n: usize) -> usize {
+        let n_touched = self.n_touched.max(self.position + n);
+        if n > self.batch && self.plan.held_bytes(n_touched, n).is_some() {
+            n.min(MAX_PASS)
+        } else {
+            self.batch
+        }
+    }
+
+    /// Sends tokens through the layers.
+    fn pass(&mut self, tokens: &[u32]) -> Result<(), Error> {
+        let (n, position) = (tokens.len(), self.position);
+        let Self { source, team, cache, plan, .. } = self;
+        self.n_touched = self.n_touched.max(position + n);
+        let held_bytes = if n > self.batch { plan.held_bytes(self.n_touched, n) } else { None };
+        if let Source::Streamed(stream) = source {
+            stream.check()?;
+            self.n_longest = self.n_longest.max(n);
+            // Kept weights give way to keys, values, and what is held.
+            let pinned_bytes = plan.pinned_bytes(self.n_touched, self.n_longest);
+            stream.keep(pinned_bytes.saturating_sub(held_bytes.unwrap_or(0)));
+            if let Some(bytes) = held_bytes {
+                stream.hold(bytes / 2);
             }
         }
+        let mut nobody = Watch::default();
+        let watch = if n > 1 { &mut self.watch } else { &mut nobody };
+        let passed = self.forward.pass(source, team, cache, tokens, position, watch);
+        if let (Source::Streamed(stream), Some(_)) = (source, held_bytes) {
+            stream.release();
+        }
+        passed
+    }
+
+    /// Tells `told`, of each pass of several tokens from now on, how many of its parts are done, and of how many. It may
+    /// end the pass: then [`Error::Stopped`] comes of it, and the pass has appended nothing.
+    pub fn watch(&mut self, told: impl FnMut(usize, usize) -> ControlFlow<()> + 'm) {
+        self.watch = Watch::new(told);
     }
 
     fn check(&self, tokens: &[u32]) -> Result<(), Error> {
@@ -274,7 +314,7 @@ impl Session<'_> {
     /// Changes the budget, so that `bytes` of the weights may stay at the next token.
     pub(crate) fn keep(&mut self, bytes: u64) {
         self.plan.budget_bytes = 1 << 40;
-        self.plan.budget_bytes -= self.plan.pinned_bytes(self.position + 1) - bytes;
+        self.plan.budget_bytes -= self.plan.pinned_bytes(self.position + 1, 0) - bytes;
     }
 
     pub(crate) fn kept_bytes(&self) -> u64 {

@@ -14,7 +14,22 @@ pub(crate) enum Source<'m> {
     Streamed(Stream<'m>),
 }
 
-impl Source<'_> {
+impl<'m> Source<'m> {
+    /// Whose they are.
+    pub(crate) fn model(&self) -> &'m Model {
+        match self {
+            Self::Mapped(model) => model,
+            Self::Streamed(stream) => stream.model(),
+        }
+    }
+
+    /// A pass is done with a layer.
+    pub(crate) fn end_layer(&mut self) {
+        if let Self::Streamed(stream) = self {
+            stream.end_layer();
+        }
+    }
+
     /// A vector.
     pub(crate) fn vector(&self, norm: Norm) -> &[f32] {
         match self {

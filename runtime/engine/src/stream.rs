@@ -69,6 +69,9 @@ pub(crate) struct Stream<'m> {
     readers: Vec<JoinHandle<()>>,
     /// By piece: those that stay.
     kept: Vec<Option<Loaded>>,
+    /// Pieces that stay only until their layer ends.
+    held: Vec<usize>,
+    is_holding: bool,
     current: Option<Current>,
     /// Vectors, by their tensor's place; nothing for matrices.
     vectors: Vec<Box<[f32]>>,
@@ -118,7 +121,17 @@ impl<'m> Stream<'m> {
         let scan = Scan::new(model, options.piece_bytes, |len| disk::buffer_bytes(&*disk, len));
         let kept = std::iter::repeat_with(|| None).take(scan.pieces.len()).collect();
         let ring = Arc::new(Ring::new(scan, disk, options.ahead_bytes));
-        let mut stream = Self { model, ring, readers: Vec::new(), kept, current: None, vectors, row };
+        let mut stream = Self {
+            model,
+            ring,
+            readers: Vec::new(),
+            kept,
+            held: Vec::new(),
+            is_holding: false,
+            current: None,
+            vectors,
+            row,
+        };
         for index in 0..options.n_readers {
             let ring = Arc::clone(&stream.ring);
             let reader = std::thread::Builder::new().name(format!("llamita-read-{index}"));
@@ -128,6 +141,11 @@ impl<'m> Stream<'m> {
             stream.readers.push(reader);
         }
         Ok(stream)
+    }
+
+    /// The model.
+    pub(crate) fn model(&self) -> &'m Model {
+        self.model
     }
 
     /// Whether the file is still the one that was opened.
@@ -156,6 +174,36 @@ impl<'m> Stream<'m> {
             if self.kept[piece].is_some() && !state.wants(scan, piece) && !state.is_passed(piece) {
                 self.kept[piece] = None;
                 state.set_kept(piece, false);
+            }
+        }
+    }
+
+    /// From now on what a layer has had read stays until the layer ends, so that many batches can go through it; and the
+    /// readers may be so many bytes ahead: long before the last batch is through, they have the next layer.
+    pub(crate) fn hold(&mut self, ahead_bytes: u64) {
+        self.is_holding = true;
+        self.ring.lock().set_limit(ahead_bytes as usize);
+        self.ring.wake();
+    }
+
+    /// Ends that.
+    pub(crate) fn release(&mut self) {
+        self.end_layer();
+        self.is_holding = false;
+        self.ring.lock().reset_limit();
+    }
+
+    /// Gives back what was held for a layer.
+    pub(crate) fn end_layer(&mut self) {
+        if !self.is_holding {
+            return;
+        }
+        self.leave();
+        let mut state = self.ring.lock();
+        for piece in self.held.drain(..) {
+            if let Some(loaded) = self.kept[piece].take() {
+                state.set_kept(piece, false);
+                state.recycle(loaded);
             }
         }
     }
@@ -218,7 +266,7 @@ impl<'m> Stream<'m> {
         let scan = &self.ring.scan;
         let mut state = self.ring.lock();
         match current {
-            Current::Kept(piece) if state.wants(scan, piece) => {}
+            Current::Kept(piece) if state.wants(scan, piece) || self.is_holding => {}
             Current::Kept(piece) => {
                 self.kept[piece] = None;
                 state.set_kept(piece, false);
@@ -226,6 +274,11 @@ impl<'m> Stream<'m> {
             Current::Passing(piece, loaded) if loaded.is_own && state.wants(scan, piece) => {
                 self.kept[piece] = Some(loaded);
                 state.set_kept(piece, true);
+            }
+            Current::Passing(piece, loaded) if self.is_holding => {
+                self.kept[piece] = Some(loaded);
+                state.set_kept(piece, true);
+                self.held.push(piece);
             }
             Current::Passing(_, loaded) => state.recycle(loaded),
         }

@@ -48,7 +48,8 @@ pub struct Layer {
 }
 
 impl Layer {
-    fn matrices(&self) -> [&Matrix; 7] {
+    /// In the order of a pass.
+    pub(crate) fn matrices(&self) -> [&Matrix; 7] {
         let Self { attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down, .. } = self;
         [attn_q, attn_k, attn_v, attn_output, ffn_gate, ffn_up, ffn_down]
     }

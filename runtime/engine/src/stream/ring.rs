@@ -65,14 +65,16 @@ pub(super) struct State {
     lead: usize,
     /// Bytes in slots.
     slot_bytes: usize,
-    /// Bytes that may be.
+    /// Bytes that may be, and that may be usually.
     limit_bytes: usize,
+    usual_limit_bytes: usize,
     /// Whether each piece is in memory for good.
     is_kept: Vec<bool>,
     /// So many pieces are to be kept, by rank.
     n_kept: usize,
-    /// Buffers that wait for use.
+    /// Buffers that wait for use, and how many of them may usually.
     free: Vec<MmapMut>,
+    usual_free: usize,
     /// Bytes that were read.
     n_read_bytes: u64,
     is_over: bool,
@@ -100,6 +102,17 @@ impl State {
 
     pub(super) fn set_n_kept(&mut self, n_kept: usize) {
         self.n_kept = n_kept;
+    }
+
+    /// Lets readers be further ahead.
+    pub(super) fn set_limit(&mut self, bytes: usize) {
+        self.limit_bytes = bytes.max(self.usual_limit_bytes);
+    }
+
+    /// Lets them be as far ahead as usual.
+    pub(super) fn reset_limit(&mut self) {
+        self.limit_bytes = self.usual_limit_bytes;
+        self.free.truncate(self.usual_free);
     }
 
     pub(super) fn n_read_bytes(&self) -> u64 {
@@ -139,8 +152,10 @@ impl State {
 
     /// Takes back the buffer of a piece that does not stay.
     pub(super) fn recycle(&mut self, loaded: Loaded) {
-        // What there is room for without allocating; the rest goes back to the system.
-        if !loaded.is_own && self.free.len() < self.free.capacity() {
+        // What is too much for the ring goes back to the system.
+        let is_usual = self.limit_bytes == self.usual_limit_bytes;
+        let max_free = if is_usual { self.usual_free } else { MAX_SLOTS };
+        if !loaded.is_own && self.free.len() < max_free {
             self.free.push(loaded.map);
         }
     }
@@ -173,9 +188,11 @@ impl Ring {
             lead: 0,
             slot_bytes: 0,
             limit_bytes,
+            usual_limit_bytes: limit_bytes,
             is_kept: vec![false; scan.pieces.len()],
             n_kept: 0,
-            free: Vec::with_capacity(limit_bytes / buffer_bytes + 1),
+            free: Vec::with_capacity(MAX_SLOTS),
+            usual_free: limit_bytes / buffer_bytes + 1,
             n_read_bytes: 0,
             is_over: false,
         };

@@ -7,6 +7,7 @@ use crate::tiny::{Random, Tiny, write};
 use crate::{MemoryPlan, Session, SessionOptions};
 use blocks::TensorType;
 use std::io::ErrorKind;
+use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -165,6 +166,55 @@ fn what_is_kept_is_read_once() {
             }
             assert!(pinned_bytes > 0 || read + ahead >= all, "{read} read");
         }
+    }
+}
+
+#[test]
+fn a_prompt_takes_one_pass_whatever_its_length() {
+    let (model, bytes) = model(&Tiny::new());
+    let matrices = model.weights().matrices().map(|matrix| model.file().tensors()[matrix.tensor].n_bytes);
+    let all: u64 = matrices.sum();
+    let ahead = 2 * model.layer_bytes() + (SMALL.ahead_bytes + SMALL.piece_bytes) as u64;
+    let tokens = [9; 100];
+    let expected = Session::new(&model, &options()).unwrap().feed(&tokens).unwrap().to_vec();
+    for (part, one_pass) in [(1, false), (7, true), (8, true), (20, true)] {
+        let mut session = streamed(&model, all * part / 8, TestDisk::of(bytes.clone()), SMALL).unwrap();
+        for _ in 0..3 {
+            session.truncate(0);
+            let before = session.read_bytes();
+            assert_eq!(session.feed(&tokens).unwrap(), expected);
+            let read = session.read_bytes() - before;
+            assert_eq!(read <= all + ahead, one_pass, "{read} of {all}, {part} eighths kept");
+        }
+        // What was held for the prompt is given back.
+        session.feed(&[5]).unwrap();
+        assert!(session.kept_bytes() <= all * part / 8);
+    }
+}
+
+#[test]
+fn who_watches_a_prompt_may_end_it() {
+    let (model, bytes) = model(&Tiny::new());
+    let tokens = [9; 100];
+    let expected = Session::new(&model, &options()).unwrap().feed(&tokens).unwrap().to_vec();
+    let all = model.weights().n_bytes;
+    for pinned_bytes in [0, all * 7 / 8] {
+        let mut session = streamed(&model, pinned_bytes, TestDisk::of(bytes.clone()), SMALL).unwrap();
+        let parts = std::cell::RefCell::new(Vec::new());
+        let parts: &'static _ = Box::leak(Box::new(parts));
+        session.watch(|done, all| {
+            parts.borrow_mut().push((done, all));
+            if parts.borrow().len() == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(matches!(session.feed(&tokens), Err(Error::Stopped)));
+        let n = if pinned_bytes == 0 { 2 } else { 8 };
+        assert_eq!(parts.borrow()[..2], [(1, n), (2, n)]);
+        session.truncate(0);
+        assert_eq!(session.feed(&tokens).unwrap(), expected);
+        session.feed(&[5]).unwrap();
+        let told = parts.borrow().len();
+        session.feed(&[5]).unwrap();
+        assert_eq!(parts.borrow().len(), told, "a token alone is not worth it");
     }
 }
 
