@@ -22,6 +22,9 @@ const PROGRAM_BYTES: u64 = 12 << 20;
 const MIN_MARGIN_BYTES: u64 = 48 << 20;
 const MAX_MARGIN_BYTES: u64 = 512 << 20;
 
+/// What stays free even if a budget leaves less.
+const MIN_RESERVE_BYTES: u64 = 8 << 20;
+
 /// Tokens of a pass at most where weights are streamed: kernels are about as fast as with more, and scratch is memory
 /// that weights could be kept in. It may also take a part of the budget only, down to a few tokens.
 const STREAMED_BATCH: usize = 128;
@@ -75,10 +78,9 @@ impl MemoryPlan {
     /// Computes it; allocates nothing of it. A size beyond 64 bits is `u64::MAX`.
     pub fn new(model: &Model, options: &SessionOptions) -> Self {
         let available_bytes = machine::available_bytes(model.file().n_bytes());
-        let margin_bytes = (available_bytes / 20).clamp(MIN_MARGIN_BYTES, MAX_MARGIN_BYTES);
         let budget_bytes = options.max_ram.unwrap_or(match available_bytes {
             u64::MAX => u64::MAX,
-            n => n.saturating_sub(margin_bytes),
+            n => n.saturating_sub(margin_bytes(n)),
         });
         let (context, batch) = (options.context_for(model), options.batch_for(model));
         let mut plan = Self {
@@ -168,6 +170,13 @@ impl MemoryPlan {
         Some((u128::from(most) * u128::from(pass_bytes - kept) / u128::from(*pass_bytes)) as u64)
     }
 
+    /// What is to stay free of what is available, for others, and so that a limit is never met: the margin, or what is
+    /// left of it beside a budget that was asked for.
+    pub(crate) fn reserve_bytes(&self) -> u64 {
+        let left = self.available_bytes.saturating_sub(self.budget_bytes);
+        left.clamp(MIN_RESERVE_BYTES, margin_bytes(self.available_bytes))
+    }
+
     /// Whether a session can be made of it.
     ///
     /// # Errors
@@ -199,6 +208,10 @@ impl MemoryPlan {
     pub fn fits(&self) -> bool {
         self.streaming.is_none()
     }
+}
+
+fn margin_bytes(available_bytes: u64) -> u64 {
+    (available_bytes / 20).clamp(MIN_MARGIN_BYTES, MAX_MARGIN_BYTES)
 }
 
 /// Bytes before the first tensor.

@@ -4,7 +4,7 @@ use crate::forward::{Forward, logits_rows};
 use crate::kv_cache::KvCache;
 use crate::profile::Profile;
 use crate::source::Source;
-use crate::stream::{Stream, StreamOptions};
+use crate::stream::{self, Stream, StreamOptions};
 use crate::watch::Watch;
 use crate::{Error, MemoryPlan, Model, machine};
 use kernels::{CacheType, CacheTypes, Isa, Team};
@@ -98,7 +98,14 @@ impl<'m> Session<'m> {
         plan.check(model)?;
         let source = match plan.streaming {
             None => Source::Mapped(model),
-            Some(_) => Source::Streamed(Stream::new(model, StreamOptions::default())?),
+            Some(_) => {
+                let mut stream = Stream::new(model, StreamOptions::default())?;
+                let mapped_bytes = model.file().n_bytes();
+                stream.give_way(plan.reserve_bytes(), stream::INTERVAL, move || {
+                    machine::available_bytes(mapped_bytes)
+                })?;
+                Source::Streamed(Box::new(stream))
+            }
         };
         Self::of(model, options, plan, source)
     }
@@ -310,11 +317,18 @@ impl<'m> Session<'m> {
 }
 
 #[cfg(test)]
-impl Session<'_> {
+impl<'m> Session<'m> {
     /// Changes the budget, so that `bytes` of the weights may stay at the next token.
     pub(crate) fn keep(&mut self, bytes: u64) {
         self.plan.budget_bytes = 1 << 40;
         self.plan.budget_bytes -= self.plan.pinned_bytes(self.position + 1, 0) - bytes;
+    }
+
+    pub(crate) fn stream(&mut self) -> Option<&mut Stream<'m>> {
+        match &mut self.source {
+            Source::Mapped(_) => None,
+            Source::Streamed(stream) => Some(stream),
+        }
     }
 
     pub(crate) fn kept_bytes(&self) -> u64 {

@@ -11,7 +11,7 @@ pub(crate) enum Source<'m> {
     /// In the map: the model fits.
     Mapped(&'m Model),
     /// It does not.
-    Streamed(Stream<'m>),
+    Streamed(Box<Stream<'m>>),
 }
 
 impl<'m> Source<'m> {

@@ -3,7 +3,7 @@
 //! A dense model reads all its weights for every token, in a circle. What a cache of pages keeps of a circle that is
 //! longer than itself is nothing. Here a part of the pieces is kept for good, spread evenly over the pass ([`scan`]);
 //! the others are read ahead of their use into a few buffers, past the page cache ([`disk`]), by threads that never
-//! wait for a token to end ([`ring`]). A pass then takes the longer of its arithmetic and its reads, and it reads what
+//! wait for a token to end ([`ring`]). What other programs come to need, kept pieces give way to ([`pressure`]). A pass then takes the longer of its arithmetic and its reads, and it reads what
 //! does not fit and no more.
 //!
 //! The same bytes meet the same kernels, rows by rows, so results are those of a mapped file to the last bit. Nothing is
@@ -12,6 +12,7 @@
 //! Two readers: on a virtual disk two reading 1 MiB each reached 2.06 GB/s, one reading 4 MiB 1.57, four 1.05.
 
 mod disk;
+mod pressure;
 mod ring;
 mod scan;
 #[cfg(test)]
@@ -23,12 +24,15 @@ pub(crate) use disk::Disk;
 use disk::DiskFile;
 use kernels::Rows;
 use memmap2::MmapMut;
+pub(crate) use pressure::INTERVAL;
+use pressure::Pressure;
 use ring::{Loaded, Ring};
 use scan::Scan;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// How a stream reads.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +73,11 @@ pub(crate) struct Stream<'m> {
     readers: Vec<JoinHandle<()>>,
     /// By piece: those that stay.
     kept: Vec<Option<Loaded>>,
+    /// Bytes of maps of those.
+    kept_bytes: u64,
+    /// Bytes that may be kept, if others do not need them.
+    target_bytes: u64,
+    pressure: Option<Pressure>,
     /// Pieces that stay only until their layer ends.
     held: Vec<usize>,
     is_holding: bool,
@@ -126,6 +135,9 @@ impl<'m> Stream<'m> {
             ring,
             readers: Vec::new(),
             kept,
+            kept_bytes: 0,
+            target_bytes: 0,
+            pressure: None,
             held: Vec::new(),
             is_holding: false,
             current: None,
@@ -165,14 +177,54 @@ impl<'m> Stream<'m> {
     /// Keeps at most so many bytes of weights from now on. What is too much is given back at once, what is missing is
     /// kept when it next passes by.
     pub(crate) fn keep(&mut self, bytes: u64) {
+        self.target_bytes = bytes;
+        self.trim();
+    }
+
+    /// Gives kept weights to other programs from now on, so that `reserve_bytes` of what is `available` stay free.
+    ///
+    /// # Errors
+    /// If the system gives no thread to watch it.
+    pub(crate) fn give_way(
+        &mut self,
+        reserve_bytes: u64,
+        interval: Duration,
+        available: impl Fn() -> u64 + Send + 'static,
+    ) -> Result<(), Error> {
+        let pressure = Pressure::new(reserve_bytes, interval, available);
+        let pressure = pressure
+            .map_err(|why| Error::Request(format!("cannot start a thread that watches the memory: {why}")))?;
+        self.pressure = Some(pressure);
+        Ok(())
+    }
+
+    /// Bytes that may be kept now.
+    fn allowed_bytes(&self) -> u64 {
+        self.target_bytes.saturating_sub(self.pressure.as_ref().map_or(0, Pressure::given_bytes))
+    }
+
+    /// Looks whether other programs need more, or less.
+    fn heed_pressure(&mut self) {
+        let pending_bytes = self.allowed_bytes().saturating_sub(self.kept_bytes);
+        let (most_bytes, may_take) = (self.target_bytes, !self.is_holding);
+        let Some(pressure) = &mut self.pressure else { return };
+        if pressure.has_changed(pending_bytes, most_bytes, may_take) {
+            self.trim();
+        }
+    }
+
+    /// Drops kept pieces that are too many, and tells the readers which ones they should bring to stay.
+    fn trim(&mut self) {
         let scan = &self.ring.scan;
-        let n_kept = scan.n_kept(bytes);
+        let n_kept = scan.n_kept(self.allowed_bytes());
         let mut state = self.ring.lock();
         state.set_n_kept(n_kept);
         for &piece in scan.ranked(n_kept..scan.pieces.len()) {
             // The readers have gone past those that come next, in the belief that they are there.
-            if self.kept[piece].is_some() && !state.wants(scan, piece) && !state.is_passed(piece) {
-                self.kept[piece] = None;
+            if !state.is_passed(piece)
+                && let Some(loaded) = self.kept[piece].take_if(|loaded| loaded.is_own)
+            {
+                self.kept_bytes -= loaded.map.len() as u64;
                 state.set_kept(piece, false);
             }
         }
@@ -202,6 +254,7 @@ impl<'m> Stream<'m> {
         let mut state = self.ring.lock();
         for piece in self.held.drain(..) {
             if let Some(loaded) = self.kept[piece].take() {
+                self.kept_bytes -= loaded.map.len() as u64;
                 state.set_kept(piece, false);
                 state.recycle(loaded);
             }
@@ -244,6 +297,7 @@ impl<'m> Stream<'m> {
     /// If it cannot be read.
     pub(crate) fn rows(&mut self, matrix: &Matrix, piece: usize) -> Result<(usize, Rows<'_>), Error> {
         self.leave();
+        self.heed_pressure();
         let ring::Ring { scan, .. } = &*self.ring;
         let current = if self.kept[piece].is_some() {
             self.ring.lock().advance(piece);
@@ -268,17 +322,20 @@ impl<'m> Stream<'m> {
         match current {
             Current::Kept(piece) if state.wants(scan, piece) || self.is_holding => {}
             Current::Kept(piece) => {
-                self.kept[piece] = None;
-                state.set_kept(piece, false);
+                if let Some(loaded) = self.kept[piece].take() {
+                    self.kept_bytes -= loaded.map.len() as u64;
+                    state.set_kept(piece, false);
+                }
             }
-            Current::Passing(piece, loaded) if loaded.is_own && state.wants(scan, piece) => {
+            Current::Passing(piece, loaded)
+                if self.is_holding || (loaded.is_own && state.wants(scan, piece)) =>
+            {
+                if !(loaded.is_own && state.wants(scan, piece)) {
+                    self.held.push(piece);
+                }
+                self.kept_bytes += loaded.map.len() as u64;
                 self.kept[piece] = Some(loaded);
                 state.set_kept(piece, true);
-            }
-            Current::Passing(piece, loaded) if self.is_holding => {
-                self.kept[piece] = Some(loaded);
-                state.set_kept(piece, true);
-                self.held.push(piece);
             }
             Current::Passing(_, loaded) => state.recycle(loaded),
         }

@@ -68,7 +68,9 @@ impl Disk for TestDisk {
 impl Stream<'_> {
     /// Memory that kept weights take now.
     pub(crate) fn kept_bytes(&self) -> u64 {
-        self.kept.iter().flatten().map(|loaded| loaded.map.len() as u64).sum()
+        let sum = self.kept.iter().flatten().map(|loaded| loaded.map.len() as u64).sum();
+        assert_eq!(self.kept_bytes, sum);
+        sum
     }
 }
 
@@ -95,7 +97,7 @@ fn streamed(
 ) -> Result<Session<'_>, Error> {
     let mut plan = MemoryPlan::new(model, &SessionOptions { max_ram: Some(0), context: 128, ..options() });
     plan.batch = 32;
-    let source = Source::Streamed(Stream::from_disk(model, how, Box::new(disk))?);
+    let source = Source::Streamed(Box::new(Stream::from_disk(model, how, Box::new(disk))?));
     let mut session = Session::of(model, &options(), plan, source)?;
     session.keep(pinned_bytes);
     Ok(session)
@@ -230,6 +232,40 @@ fn kept_weights_give_way_and_come_back() {
             let found = session.feed(&[token]).unwrap().to_vec();
             assert!(session.kept_bytes() <= pinned_bytes, "at the end of a pass");
             assert_eq!(found, mapped.feed(&[token]).unwrap(), "{pinned_bytes} kept");
+        }
+    }
+}
+
+#[test]
+fn a_neighbour_is_given_what_it_needs_and_no_more() {
+    let (model, bytes) = model(&Tiny::new());
+    let mut mapped = Session::new(&model, &options()).unwrap();
+    // A machine of so many bytes, of which weights and a neighbour take theirs.
+    let (machine, reserve) = (600_000, 80_000);
+    let neighbour = Arc::new(AtomicU64::new(0));
+    let kept = Arc::new(AtomicU64::new(0));
+    let mut session = streamed(&model, 400_000, TestDisk::of(bytes), SMALL).unwrap();
+    let (of_neighbour, of_kept) = (Arc::clone(&neighbour), Arc::clone(&kept));
+    let available = move || {
+        let taken = of_neighbour.load(Ordering::Relaxed) + of_kept.load(Ordering::Relaxed);
+        u64::saturating_sub(machine, taken)
+    };
+    session.stream().unwrap().give_way(reserve, Duration::from_micros(100), available).unwrap();
+    // Pieces of 8 KiB take three or four pages.
+    for (needs, least) in
+        [(0, 340_000), (200_000, 250_000), (300_000, 150_000), (700_000, 0), (100_000, 300_000)]
+    {
+        neighbour.store(needs, Ordering::Relaxed);
+        let most = u64::saturating_sub(machine - reserve / 2, needs);
+        let start = std::time::Instant::now();
+        while !(least..=most).contains(&kept.load(Ordering::Relaxed)) {
+            assert!(start.elapsed() < Duration::from_secs(20), "{needs} needed, {kept:?} kept");
+            session.keep(400_000);
+            let found = session.feed(&[6]).unwrap().to_vec();
+            assert_eq!(found, mapped.feed(&[6]).unwrap());
+            session.truncate(0);
+            mapped.truncate(0);
+            kept.store(session.kept_bytes(), Ordering::Relaxed);
         }
     }
 }
