@@ -80,6 +80,17 @@ pub enum Error {
         /// Weights in a row.
         n_cols: u64,
     },
+    /// An importance matrix that is none, is damaged, or belongs to another model.
+    #[error("{}: {problem}", path.display())]
+    Imatrix {
+        /// Its file.
+        path: PathBuf,
+        /// A sentence.
+        problem: String,
+    },
+    /// The model that statistics come from cannot run.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
     /// A weight is no number.
     #[error("tensor `{tensor}`, row {row}, column {col}: the weight is {value}; the model is damaged")]
     NotFinite {

@@ -6,6 +6,7 @@
 mod encode;
 mod error;
 mod file_type;
+mod imatrix;
 mod monitor;
 mod stream;
 mod tensor_stream;
@@ -13,6 +14,7 @@ mod tensor_stream;
 pub use encode::{Encode, encode};
 pub use error::Error;
 pub use file_type::{FileType, UnknownFileType};
+pub use imatrix::Imatrix;
 pub use monitor::{Cancelled, Monitor};
 pub use stream::{Options, Summary, quantize};
 pub use tensor_stream::{MAX_COLS, Matrix, TensorStream};

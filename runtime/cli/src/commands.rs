@@ -3,6 +3,7 @@
 mod bench;
 mod chat;
 mod convert;
+mod imatrix;
 mod inspect;
 mod perplexity;
 mod plan;
@@ -17,6 +18,7 @@ use crate::error::Error;
 pub(crate) enum Command {
     Convert(convert::Args),
     Quantize(quantize::Args),
+    Imatrix(imatrix::Args),
     Run(run::Args),
     Chat(chat::Args),
     Perplexity(perplexity::Args),
@@ -32,6 +34,7 @@ impl Command {
         match self {
             Self::Convert(args) => convert::run(&args),
             Self::Quantize(args) => quantize::run(&args),
+            Self::Imatrix(args) => imatrix::run(&args),
             Self::Run(args) => run::run(&args),
             Self::Chat(args) => chat::run(&args),
             Self::Perplexity(args) => perplexity::run(&args),

@@ -6,7 +6,8 @@
 //! perplexities. The two models run in lock-step over the same windows as [`perplexity`](crate::perplexity()), so no
 //! file of logits is kept: those of a vocabulary of 32 000 would take 64 KB for each token.
 
-use crate::perplexity::{Sum, begin_window, log_softmax, n_windows, predicts};
+use crate::perplexity::{Sum, log_softmax, n_windows, predicts};
+use crate::windows::begin_window;
 use crate::{Error, Perplexity, Session};
 use std::ops::ControlFlow;
 

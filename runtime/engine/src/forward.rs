@@ -20,6 +20,9 @@ use std::ops::Range;
 const MAX_LOGITS_ROWS: usize = 32;
 const MAX_LOGITS_BYTES: usize = 16 << 20;
 
+/// Sees what each matrix is multiplied with: some matrices, and their input, a row of `n_cols` floats a token.
+pub(crate) type See<'a> = &'a mut dyn FnMut(&[&Matrix], &[f32]);
+
 /// The buffers of a pass.
 #[derive(Debug)]
 pub(crate) struct Forward {
@@ -87,6 +90,7 @@ impl Forward {
     ///
     /// # Errors
     /// If weights cannot be read, or `watch` ends it.
+    #[expect(clippy::too_many_arguments, reason = "one caller, which has them apart")]
     pub(crate) fn pass(
         &mut self,
         source: &mut Source<'_>,
@@ -95,6 +99,7 @@ impl Forward {
         tokens: &[u32],
         first: usize,
         watch: &mut Watch<'_>,
+        see: See<'_>,
     ) -> Result<(), Error> {
         let model = source.model();
         self.profile.begin();
@@ -112,7 +117,7 @@ impl Forward {
                     self.rope.fill(first + start, batch.len());
                     self.profile.end(Operation::Embedding);
                 }
-                self.layer(source, team, cache, l, batch, first + start)?;
+                self.layer(source, team, cache, l, batch, first + start, see)?;
                 watch.tell(l * n_batches + i + 1, n_layers * n_batches)?;
             }
             source.end_layer();
@@ -121,6 +126,7 @@ impl Forward {
     }
 
     /// Sends a batch, which is a part of the pass and begins at position `first`, through layer `l`.
+    #[expect(clippy::too_many_arguments, reason = "one caller, which has them apart")]
     fn layer(
         &mut self,
         source: &mut Source<'_>,
@@ -129,6 +135,7 @@ impl Forward {
         l: usize,
         batch: Range<usize>,
         first: usize,
+        see: See<'_>,
     ) -> Result<(), Error> {
         let model = source.model();
         let config = model.config();
@@ -147,6 +154,7 @@ impl Forward {
 
         kernels::rms_norm(team, x, source.vector(layer.attn_norm), norm_eps, y);
         profile.end(Operation::Norm);
+        see(&[&layer.attn_q, &layer.attn_k, &layer.attn_v], y);
         let qkv = [(&layer.attn_q, &mut *q), (&layer.attn_k, k), (&layer.attn_v, v)];
         multiply(source, team, packed, y, qkv, profile, Operation::Qkv)?;
         kernels::rope(team, q, n_heads, head_dim, rope);
@@ -174,6 +182,7 @@ impl Forward {
             },
         );
         profile.end(Operation::Attention);
+        see(&[&layer.attn_output], attended);
         let output = [(&layer.attn_output, &mut *y)];
         multiply(source, team, packed, attended, output, profile, Operation::AttentionOutput)?;
         kernels::add(team, x, y);
@@ -181,10 +190,12 @@ impl Forward {
 
         kernels::rms_norm(team, x, source.vector(layer.ffn_norm), norm_eps, y);
         profile.end(Operation::Norm);
+        see(&[&layer.ffn_gate, &layer.ffn_up], y);
         let gate_up = [(&layer.ffn_gate, &mut *gate), (&layer.ffn_up, up)];
         multiply(source, team, packed, y, gate_up, profile, Operation::GateUp)?;
         kernels::silu_mul(team, gate, up);
         profile.end(Operation::Silu);
+        see(&[&layer.ffn_down], gate);
         multiply(source, team, packed, gate, [(&layer.ffn_down, y)], profile, Operation::Down)?;
         kernels::add(team, x, y);
         profile.end(Operation::Add);
@@ -203,6 +214,7 @@ impl Forward {
         source: &mut Source<'_>,
         team: &Team,
         places: &[usize],
+        see: See<'_>,
     ) -> Result<&[f32], Error> {
         let model = source.model();
         let Config { dim, n_vocab, norm_eps, .. } = *model.config();
@@ -220,6 +232,7 @@ impl Forward {
             );
         }
         self.profile.end(Operation::Norm);
+        see(&[&weights.output], y);
         let product = [(&weights.output, &mut *logits)];
         multiply(source, team, &mut self.packed, y, product, &mut self.profile, Operation::Output)?;
         Ok(logits)

@@ -23,6 +23,7 @@ mod tiny;
 mod tokenizer;
 mod watch;
 mod weights;
+mod windows;
 
 pub use chat_template::{ChatTemplate, Message, Role};
 pub use config::Config;
@@ -38,3 +39,4 @@ pub use sampler::{Sampler, SamplerOptions};
 pub use session::{Session, SessionOptions};
 pub use tokenizer::{TextDecoder, Tokenizer};
 pub use weights::{Layer, Matrix, Norm, Weights};
+pub use windows::see_windows;

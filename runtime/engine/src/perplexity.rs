@@ -1,5 +1,6 @@
 //! Perplexity as llama.cpp measures it, so that figures compare.
 
+use crate::windows::begin_window;
 use crate::{Error, Session};
 use std::ops::ControlFlow;
 
@@ -72,16 +73,6 @@ pub(crate) fn n_windows(session: &Session<'_>, tokens: &[u32], context: usize) -
         )));
     }
     Ok(n_windows)
-}
-
-/// Empties the session, and makes `window` the window of `text` as it is fed: with BOS in its first place.
-pub(crate) fn begin_window(session: &mut Session<'_>, text: &[u32], window: &mut Vec<u32>) {
-    session.truncate(0);
-    window.clear();
-    window.extend_from_slice(text);
-    if let Some(&bos) = session.model().tokenizer().with_bos(Vec::new()).first() {
-        window[0] = bos;
-    }
 }
 
 /// Whether the token at this place of a window predicts the next.

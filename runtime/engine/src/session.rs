@@ -1,12 +1,12 @@
 //! A conversation with a model: its cache, its scratch, its threads.
 
-use crate::forward::{Forward, logits_rows};
+use crate::forward::{Forward, See, logits_rows};
 use crate::kv_cache::KvCache;
 use crate::profile::Profile;
 use crate::source::Source;
 use crate::stream::{self, Stream, StreamOptions};
 use crate::watch::Watch;
-use crate::{Error, MemoryPlan, Model, machine};
+use crate::{Error, Matrix, MemoryPlan, Model, machine};
 use kernels::{CacheType, CacheTypes, Isa, Team};
 use std::ops::ControlFlow;
 
@@ -205,13 +205,28 @@ impl<'m> Session<'m> {
         &mut self,
         tokens: &[u32],
         wanted: impl Fn(usize) -> bool,
+        each: impl FnMut(usize, &[f32]),
+    ) -> Result<(), Error> {
+        self.feed_seen(tokens, wanted, each, &mut |_, _| ())
+    }
+
+    /// The same, and `see(matrices, x)` sees what is multiplied with which matrices before it is: a row of `n_cols`
+    /// floats for each token of a batch. The output matrix's are only those that are wanted.
+    ///
+    /// # Errors
+    /// As of [`feed_each`](Self::feed_each).
+    pub fn feed_seen(
+        &mut self,
+        tokens: &[u32],
+        wanted: impl Fn(usize) -> bool,
         mut each: impl FnMut(usize, &[f32]),
+        see: &mut dyn FnMut(&[&Matrix], &[f32]),
     ) -> Result<(), Error> {
         self.check(tokens)?;
         let n_vocab = self.model.config().n_vocab;
         let mut done = 0;
         for tokens in tokens.chunks(self.pass_tokens(tokens.len())) {
-            self.pass(tokens)?;
+            self.pass(tokens, see)?;
             self.position += tokens.len();
             let mut wanted = (0..tokens.len()).filter(|place| wanted(done + place)).peekable();
             while wanted.peek().is_some() {
@@ -219,7 +234,7 @@ impl<'m> Session<'m> {
                 let n = logits_rows(self.model.config(), self.batch);
                 self.places.extend(wanted.by_ref().take(n));
                 let Self { source, team, places, .. } = self;
-                let logits = self.forward.logits(source, team, places)?;
+                let logits = self.forward.logits(source, team, places, see)?;
                 if !logits.iter().all(|logit| logit.is_finite()) {
                     return Err(Error::model(
                         self.model.file(),
@@ -250,7 +265,7 @@ impl<'m> Session<'m> {
     }
 
     /// Sends tokens through the layers.
-    fn pass(&mut self, tokens: &[u32]) -> Result<(), Error> {
+    fn pass(&mut self, tokens: &[u32], see: See<'_>) -> Result<(), Error> {
         let (n, position) = (tokens.len(), self.position);
         let Self { source, team, cache, plan, .. } = self;
         self.n_touched = self.n_touched.max(position + n);
@@ -267,7 +282,7 @@ impl<'m> Session<'m> {
         }
         let mut nobody = Watch::default();
         let watch = if n > 1 { &mut self.watch } else { &mut nobody };
-        let passed = self.forward.pass(source, team, cache, tokens, position, watch);
+        let passed = self.forward.pass(source, team, cache, tokens, position, watch, see);
         if let (Source::Streamed(stream), Some(_)) = (source, held_bytes) {
             stream.release();
         }
