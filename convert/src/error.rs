@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Why a checkpoint was not converted. Whatever it is, nothing was written.
+/// Why a checkpoint was not converted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -46,6 +46,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same call can succeed later, and go on where this one ended.
+    pub(crate) fn is_interruption(&self) -> bool {
+        matches!(self, Self::Cancelled(_) | Self::Output(gguf::Error::DiskFull { .. }))
+    }
+
     pub(crate) fn malformed(path: &Path, place: impl fmt::Display, problem: impl fmt::Display) -> Self {
         Self::Malformed { path: path.to_owned(), place: place.to_string(), problem: problem.to_string() }
     }

@@ -5,6 +5,7 @@ mod bad_hugging_face;
 mod bad_input;
 mod hugging_face;
 mod llama3;
+mod resumed;
 mod vocabulary;
 
 use crate::fixture::{self, Tensor};
@@ -20,6 +21,7 @@ const OPTIONS: Options = Options {
     chat_template: ChatTemplate::Auto,
     context_length: None,
     verify: true,
+    work: quantize::Work { max_ram_bytes: None, resume: false },
 };
 
 /// A checkpoint in `novel`, and an empty folder `out` beside it.

@@ -91,6 +91,21 @@ pub enum Error {
     /// The model that statistics come from cannot run.
     #[error(transparent)]
     Engine(#[from] engine::Error),
+    /// The bound on memory leaves no room for the work.
+    #[error(
+        "{}MiB of memory are too little: this file takes at least --max-ram {}MiB with {n_threads} threads; \
+         fewer --threads take less",
+        max_bytes >> 20,
+        least_bytes.div_ceil(1 << 20)
+    )]
+    Memory {
+        /// The bound.
+        max_bytes: u64,
+        /// What would do.
+        least_bytes: u64,
+        /// Threads at work.
+        n_threads: u64,
+    },
     /// A weight is no number.
     #[error("tensor `{tensor}`, row {row}, column {col}: the weight is {value}; the model is damaged")]
     NotFinite {
@@ -103,4 +118,11 @@ pub enum Error {
         /// NaN or infinite.
         value: f32,
     },
+}
+
+impl Error {
+    /// Whether the same call can succeed later, and go on where this one ended.
+    pub(crate) fn is_interruption(&self) -> bool {
+        matches!(self, Self::Cancelled(_) | Self::File(gguf::Error::DiskFull { .. }))
+    }
 }

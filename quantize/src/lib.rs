@@ -10,6 +10,7 @@ mod imatrix;
 mod monitor;
 mod stream;
 mod tensor_stream;
+mod work;
 
 pub use encode::{Encode, encode};
 pub use error::Error;
@@ -18,3 +19,4 @@ pub use imatrix::Imatrix;
 pub use monitor::{Cancelled, Monitor};
 pub use stream::{Options, Summary, quantize};
 pub use tensor_stream::{MAX_COLS, Matrix, TensorStream};
+pub use work::Work;

@@ -27,5 +27,5 @@ impl Monitor for () {
 
 /// The user stopped the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("interrupted; nothing was written")]
+#[error("interrupted: the file is not finished")]
 pub struct Cancelled;

@@ -1,12 +1,15 @@
 //! A GGUF from one type to another, in a stream.
 
-use crate::{Error, FileType, Matrix, Monitor, TensorStream};
+use crate::{Error, FileType, Matrix, Monitor, TensorStream, Work};
 use blocks::{Block, TensorType, with_block};
-use gguf::{TensorInfo, TensorSpec, Value, Writer};
+use gguf::{Fingerprint, TensorInfo, TensorSpec, Value};
 use std::path::Path;
 
 /// How many bytes of a tensor that stays as it is are written at once: progress moves, and the user can stop it.
 const COPY_BYTES: usize = 4 << 20;
+
+/// What is held for a byte of the header: the keys, the output's keys, the output's header, and what the allocator adds.
+const HELD_PER_HEADER_BYTE: u64 = 8;
 
 /// `general.quantization_version`: the layouts that ggml has had since June 2023, and that `runtime/blocks` states.
 const QUANTIZATION_VERSION: u32 = 2;
@@ -18,6 +21,8 @@ pub struct Options {
     pub file_type: FileType,
     /// Take quantized tensors as input too: they lose twice.
     pub allow_requantize: bool,
+    /// How the file is made.
+    pub work: Work,
 }
 
 /// What was done.
@@ -31,7 +36,8 @@ pub struct Summary {
 
 /// Writes `input` with its matrices as `options` says. Metadata and tensor order are kept; what is no matrix stays as
 /// it is, or becomes F32. Everything is checked before anything is written, but for the weights themselves: one that
-/// is NaN or infinite is found when it is met. Whatever ends it early, nothing is left at `output`.
+/// is NaN or infinite is found when it is met. Whatever ends it early, nothing is left at `output`; beside it only what
+/// [`Work::resume`] keeps.
 pub fn quantize(
     input: &gguf::File,
     output: &Path,
@@ -42,22 +48,49 @@ pub fn quantize(
     let metadata = metadata(input, options.file_type)?;
     let specs = plan(input, options, monitor)?;
     let output_bytes = gguf::total_bytes(&metadata, &specs);
-    let mut stream = TensorStream::new(Writer::create(output, &metadata, &specs)?);
+    let mut source = Fingerprint::default();
+    source.add_file(input.path())?;
+    let held_bytes = HELD_PER_HEADER_BYTE * header_bytes(input);
+    let mut stream = TensorStream::create(output, &metadata, &specs, source, &options.work, held_bytes)?;
+    if let Err(error) = write(&mut stream, input, &specs, monitor) {
+        if options.work.resume && error.is_interruption() {
+            stream.keep(monitor);
+        }
+        return Err(error);
+    }
+    stream.finish()?;
+    Ok(Summary { input_bytes: input.n_bytes(), output_bytes })
+}
 
+/// Writes every tensor that is not there yet.
+fn write(
+    stream: &mut TensorStream,
+    input: &gguf::File,
+    specs: &[TensorSpec],
+    monitor: &dyn Monitor,
+) -> Result<(), Error> {
     monitor.start(input.tensors().iter().map(|tensor| tensor.n_bytes).sum());
-    for (tensor, spec) in input.tensors().iter().zip(&specs) {
+    for (tensor, spec) in input.tensors().iter().zip(specs) {
+        if stream.recover(tensor.n_bytes, monitor)? {
+            continue;
+        }
         if stays(tensor, spec.ty) {
             for piece in input.bytes(tensor).chunks(COPY_BYTES) {
                 stream.copy(piece)?;
                 monitor.advance(piece.len() as u64)?;
             }
         } else {
-            with_block!(tensor.ty, B => encode::<B>(&mut stream, input, tensor, spec.ty, monitor)?,
+            with_block!(tensor.ty, B => encode::<B>(stream, input, tensor, spec.ty, monitor)?,
                 else return Err(Error::NoDecoder { tensor: tensor.name.clone(), ty: tensor.ty }));
         }
     }
-    stream.finish()?;
-    Ok(Summary { input_bytes: input.n_bytes(), output_bytes })
+    Ok(())
+}
+
+/// Bytes of the input that are not tensors.
+fn header_bytes(input: &gguf::File) -> u64 {
+    let tensors: u64 = input.tensors().iter().map(|tensor| tensor.n_bytes).sum();
+    input.n_bytes().saturating_sub(tensors)
 }
 
 /// Whether a tensor's bytes are copied. Plain numbers of the same type are not: passing them through the encoder changes

@@ -4,16 +4,18 @@
 //! and want blocks on the disk. What lies between is here, once. A tensor is cut into *batches* of a few megabytes of
 //! output and a batch into *chunks* of rows. All cores take chunks; a chunk is filled, checked and encoded by one core
 //! while its floats are in that core's cache. While a batch is encoded, the one before it is written. So memory stays
-//! at two batches and a chunk for each core, however large the model is.
+//! at two batches and a chunk for each core, however large the model is; and a bound on memory makes batches smaller.
 
-use crate::{Encode, Error};
+use crate::{Encode, Error, Monitor, Work};
 use blocks::{TensorType, with_block};
+use gguf::{Fingerprint, Metadata, TensorSpec};
 use rayon::prelude::*;
 use std::ops::Range;
+use std::path::Path;
 
-/// Encoded bytes in a batch. Two of them are in memory. Large enough that starting and joining the cores, and the call
-/// that writes, cost nothing.
-const BATCH_BYTES: usize = 8 << 20;
+/// Encoded bytes in a batch, where a bound on memory does not ask for fewer. Two of them are in memory. Large enough that
+/// starting and joining the cores, and the call that writes, cost nothing.
+const BATCH_BYTES: u64 = 8 << 20;
 
 /// Floats in a chunk: 256 KiB, which fits the second-level cache of every core that matters, with its output.
 const CHUNK_WEIGHTS: usize = 64 << 10;
@@ -29,6 +31,11 @@ pub struct TensorStream {
     pending: Vec<u8>,
     /// The next batch; what is kept is its allocation.
     next: Vec<u8>,
+    batch_bytes: u64,
+    /// Whether a run before may have left tensors of this file.
+    resuming: bool,
+    n_tensors: usize,
+    n_recovered: usize,
 }
 
 /// A tensor that [`TensorStream::tensor`] will encode.
@@ -44,10 +51,61 @@ pub struct Matrix<'a> {
     pub n_rows: u64,
 }
 
+impl<'a> Matrix<'a> {
+    /// What a file says of a tensor.
+    pub(crate) fn of(spec: &'a TensorSpec) -> Self {
+        let n_cols = spec.shape.first().copied().unwrap_or(1);
+        Self { name: &spec.name, ty: spec.ty, n_cols, n_rows: spec.shape.iter().skip(1).product() }
+    }
+}
+
 impl TensorStream {
-    /// Starts with a file whose header is written.
-    pub fn new(writer: gguf::Writer) -> Self {
-        Self { writer, pending: Vec::new(), next: Vec::new() }
+    /// Begins the file, or takes one over. `source` is what the tensors' weights follow from; `held_bytes` of memory are
+    /// the caller's.
+    ///
+    /// # Errors
+    /// Where the output cannot be written, or there is less memory than the least that it takes.
+    pub fn create(
+        path: &Path,
+        metadata: &Metadata,
+        specs: &[TensorSpec],
+        source: Fingerprint,
+        work: &Work,
+        held_bytes: u64,
+    ) -> Result<Self, Error> {
+        let batch_bytes = work.batch_bytes(specs, held_bytes)?.min(BATCH_BYTES);
+        let writer = gguf::Writer::recoverable(path, metadata, specs, source, work.resume)?;
+        let (pending, next) = (Vec::new(), Vec::new());
+        let n_tensors = specs.len();
+        Ok(Self { writer, pending, next, batch_bytes, resuming: work.resume, n_tensors, n_recovered: 0 })
+    }
+
+    /// Whether the next tensor is there from a run before, whole; then `input_bytes` are done, and the tensor behind it is
+    /// the next one. Ask before each tensor. What is found is told.
+    pub fn recover(&mut self, input_bytes: u64, monitor: &dyn Monitor) -> Result<bool, Error> {
+        if !self.resuming {
+            return Ok(false);
+        }
+        if self.writer.recover()? {
+            self.n_recovered += 1;
+            monitor.advance(input_bytes)?;
+            return Ok(true);
+        }
+        self.resuming = false;
+        monitor.note(&match self.n_recovered {
+            0 => "nothing of this file is there to go on with: it starts from the beginning".to_owned(),
+            n => format!(
+                "going on behind {n} of {} tensors, which are there already and whole",
+                self.n_tensors
+            ),
+        });
+        Ok(false)
+    }
+
+    /// Ends early, and leaves what is done for a run that resumes, which is told.
+    pub fn keep(self, monitor: &dyn Monitor) {
+        self.writer.keep();
+        monitor.note("what is done is kept: the same call goes on there");
     }
 
     /// Encodes and writes the next tensor. `fill(rows, floats)` writes the weights of consecutive rows; it is called
@@ -90,13 +148,13 @@ impl TensorStream {
         matrix: &Matrix<'_>,
         fill: impl Fn(Range<u64>, &mut [f32]) -> Result<(), E> + Sync,
     ) -> Result<(), E> {
-        let rows = Rows::new(matrix)?;
+        let rows = Rows::new(matrix, self.batch_bytes)?;
         for start in (0..matrix.n_rows).step_by(rows.per_batch) {
             let n = rows.per_batch.min((matrix.n_rows - start) as usize);
             // Not resize alone: what is there already need not be zeroed again.
             self.next.truncate(n * rows.n_bytes);
             self.next.resize(n * rows.n_bytes, 0);
-            let Self { writer, pending, next } = self;
+            let Self { writer, pending, next, .. } = self;
             let (encoded, written) = rayon::join(
                 || encode_batch::<B, E>(matrix, &rows, start, next, &fill),
                 || writer.write(pending).map_err(Error::from),
@@ -110,7 +168,7 @@ impl TensorStream {
 }
 
 /// How a tensor is cut.
-struct Rows {
+pub(crate) struct Rows {
     n_cols: usize,
     n_bytes: usize,
     per_chunk: usize,
@@ -118,15 +176,26 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(matrix: &Matrix<'_>) -> Result<Self, Error> {
+    /// Into batches of about so many bytes, a chunk at least.
+    pub(crate) fn new(matrix: &Matrix<'_>, batch_bytes: u64) -> Result<Self, Error> {
         let &Matrix { name, ty, n_cols, n_rows: _ } = matrix;
         let n_bytes = ty.row_bytes(n_cols).filter(|_| 0 < n_cols && n_cols <= MAX_COLS);
         let n_bytes =
             n_bytes.ok_or_else(|| Error::RowLength { tensor: name.to_owned(), ty, n_cols })? as usize;
         let n_cols = n_cols as usize;
         let per_chunk = (CHUNK_WEIGHTS / n_cols).max(1);
-        let per_batch = (BATCH_BYTES / (per_chunk * n_bytes)).max(1) * per_chunk;
+        let per_batch = (batch_bytes / (per_chunk * n_bytes) as u64).max(1) as usize * per_chunk;
         Ok(Self { n_cols, n_bytes, per_chunk, per_batch })
+    }
+
+    /// Bytes of a chunk's floats.
+    pub(crate) fn floats_bytes(&self) -> u64 {
+        (self.per_chunk * self.n_cols * size_of::<f32>()) as u64
+    }
+
+    /// Bytes of a chunk's blocks.
+    pub(crate) fn chunk_bytes(&self) -> u64 {
+        (self.per_chunk * self.n_bytes) as u64
     }
 }
 
@@ -169,7 +238,7 @@ fn first_not_finite(floats: &[f32]) -> Option<usize> {
 mod tests {
     use super::*;
     use blocks::Block;
-    use gguf::{File, Metadata, TensorSpec, Writer};
+    use gguf::{File, Fingerprint, Metadata, TensorSpec};
     use std::path::Path;
     use std::sync::Mutex;
 
@@ -180,7 +249,8 @@ mod tests {
             ty,
         };
         let specs: Vec<_> = tensors.iter().map(spec).collect();
-        TensorStream::new(Writer::create(path, &Metadata::default(), &specs).unwrap())
+        TensorStream::create(path, &Metadata::default(), &specs, Fingerprint::default(), &Work::default(), 0)
+            .unwrap()
     }
 
     #[test]

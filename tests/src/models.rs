@@ -3,7 +3,7 @@
 
 use blocks::{Block, TensorType, with_block};
 use convert::ChatTemplate;
-use quantize::FileType;
+use quantize::{FileType, Work};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex};
@@ -45,7 +45,13 @@ pub fn convert_checkpoint(
     file_type: FileType,
     chat_template: ChatTemplate,
 ) -> Result<convert::Summary, convert::Error> {
-    let options = convert::Options { file_type, chat_template, context_length: None, verify: true };
+    let options = convert::Options {
+        file_type,
+        chat_template,
+        context_length: None,
+        verify: true,
+        work: Work::default(),
+    };
     convert::convert(folder, Some(output), &options, &())
 }
 
@@ -62,7 +68,7 @@ pub fn quantized(file_type: FileType) -> PathBuf {
     let input = converted(FileType::F32);
     made_once(format!("novel-8m-f32-to-{}.gguf", file_type.name()), |path| {
         let input = gguf::File::open(&input).expect("what was converted opens");
-        let options = quantize::Options { file_type, allow_requantize: false };
+        let options = quantize::Options { file_type, allow_requantize: false, work: Work::default() };
         quantize::quantize(&input, path, &options, &()).expect("an f32 file quantizes to every type");
     })
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{Cancelled, encode};
-use gguf::{File, Metadata};
+use gguf::{File, Metadata, Writer};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -63,7 +63,7 @@ fn decode(file: &File, tensor: &TensorInfo) -> Vec<f32> {
 }
 
 fn options(file_type: FileType, allow_requantize: bool) -> Options {
-    Options { file_type, allow_requantize }
+    Options { file_type, allow_requantize, work: Work::default() }
 }
 
 /// Only the input may be in the folder.

@@ -2,8 +2,10 @@
 //! clap says so and exits with status 2.
 
 mod size;
+mod work;
 
 pub(crate) use size::size;
+pub(crate) use work::WorkFlags;
 
 use crate::error::Error;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -120,12 +122,6 @@ pub(crate) fn threads(text: &str) -> Result<usize, String> {
     }
     let n = text.parse().ok().filter(|n| (1..=MAX_THREADS).contains(n));
     n.ok_or_else(|| format!("it must be auto, or a number from 1 to {MAX_THREADS}"))
-}
-
-/// Has conversion and quantization, which work in rayon's own pool, use that many threads.
-pub(crate) fn start_pool(threads: usize) -> Result<(), Error> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-    pool.build_global().map_err(|error| Error::Failed(format!("no threads can be made: {error}")))
 }
 
 fn isa(name: &str) -> Result<Isa, String> {

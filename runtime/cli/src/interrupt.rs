@@ -45,7 +45,9 @@ fn on_signal() {
     }
     match (SIGNALS.fetch_add(1, Ordering::Relaxed), WRITING.load(Ordering::Relaxed)) {
         (0, _) => {}
-        (1, true) => terminal::say("removing the unfinished file; once more leaves it behind"),
+        (1, true) => {
+            terminal::say("ending in order; once more ends at once and leaves the unfinished file behind")
+        }
         _ => std::process::exit(STATUS),
     }
 }

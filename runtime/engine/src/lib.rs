@@ -30,7 +30,7 @@ pub use config::Config;
 pub use divergence::{Divergence, divergence};
 pub use error::Error;
 pub use generate::{Generation, StopReason, generate};
-pub use machine::n_cores;
+pub use machine::{available_bytes, n_cores};
 pub use memory_plan::{MemoryPlan, Streaming};
 pub use model::Model;
 pub use perplexity::{Perplexity, perplexity};

@@ -27,7 +27,7 @@ pub fn n_cores() -> usize {
 
 /// Bytes that this process may still take: the least of what the machine has left, what each cgroup above it leaves,
 /// and its resource limits. `mapped_bytes` are already in its address space but will be counted by the caller.
-pub(crate) fn available_bytes(mapped_bytes: u64) -> u64 {
+pub fn available_bytes(mapped_bytes: u64) -> u64 {
     available_bytes_below(Path::new("/"), mapped_bytes)
 }
 

@@ -62,9 +62,9 @@ pub enum Error {
         /// What there is.
         free_bytes: u64,
     },
-    /// The disk filled up while the output was being written. The part has been removed.
+    /// The disk filled up while the output was being written.
     #[error(
-        "{}: the disk is full after {}: free some space or choose another folder (the unfinished file is removed)",
+        "{}: the disk is full after {}: free some space or choose another folder",
         path.display(), Size(*written_bytes)
     )]
     DiskFull {

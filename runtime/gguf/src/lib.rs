@@ -35,6 +35,6 @@ mod writer;
 pub use error::{Error, KeyError};
 pub use file::{File, TensorInfo};
 pub use metadata::Metadata;
-pub use output::Output;
+pub use output::{Fingerprint, Output};
 pub use value::{Array, Strings, Value};
 pub use writer::{TensorSpec, Writer, total_bytes};

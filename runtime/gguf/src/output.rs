@@ -3,10 +3,18 @@
 //! It grows under a temporary name in the folder where it will stand, `.NAME.XXXXXX.partial`, so that the last step is a
 //! rename, which cannot fail halfway. While it grows it is locked (`flock`): a partial file that nobody has locked belongs to a
 //! process that was killed, and the next [`Output::create`] of the same name removes it.
+//!
+//! An output that takes long to make has a journal beside it, `.NAME.XXXXXX.journal`: then the next run may take the partial
+//! file over instead, as far as it is whole ([`Output::recoverable`]).
 
 #![forbid(unsafe_code)]
 
+mod journal;
+
+pub use journal::Fingerprint;
+
 use crate::Error;
+use journal::Journal;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
@@ -15,7 +23,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
 /// Bytes that are collected before the system is called; longer pieces go straight through.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -36,13 +44,54 @@ pub struct Output {
     file: BufWriter<NamedTempFile>,
     /// What was handed over; the last of it may still be in the buffer.
     taken_bytes: u64,
+    journal: Option<Journal>,
 }
 
 impl Output {
     /// Starts a file that will be called `path`. Fails at once where the folder cannot be written or where fewer than
     /// `n_bytes` are free. A file that stands there is replaced in the end, and keeps its permissions.
     pub fn create(path: impl AsRef<Path>, n_bytes: u64) -> Result<Self, Error> {
-        let path = path.as_ref();
+        Self::start(path.as_ref(), n_bytes, |folder, prefix, permissions| {
+            remove_stale(folder, prefix);
+            Ok((create_locked(folder, prefix, permissions)?, None))
+        })
+    }
+
+    /// The same, for a file in pieces of which a later run can use those that are whole: end each with
+    /// [`seal`](Self::seal). With `resume`, the partial file of a run that died goes on, if it had the same fingerprint:
+    /// ask [`recover`](Self::recover) before each piece.
+    pub fn recoverable(
+        path: impl AsRef<Path>,
+        n_bytes: u64,
+        fingerprint: &Fingerprint,
+        resume: bool,
+    ) -> Result<Self, Error> {
+        Self::start(path.as_ref(), n_bytes, |folder, prefix, permissions| {
+            let taken_over = if resume { take_over(folder, prefix, fingerprint) } else { None };
+            remove_stale(folder, prefix);
+            let (file, journal) = match taken_over {
+                Some((file, journal)) => {
+                    if let Some(permissions) = permissions {
+                        file.as_file().set_permissions(permissions)?;
+                    }
+                    (file, journal)
+                }
+                None => {
+                    let file = create_locked(folder, prefix, permissions)?;
+                    let journal = Journal::create(file.path(), fingerprint)?;
+                    (file, journal)
+                }
+            };
+            Ok((file, Some(journal)))
+        })
+    }
+
+    /// Checks what can be checked, and has `open` make or find the file in a folder under a prefix, with permissions.
+    fn start(
+        path: &Path,
+        n_bytes: u64,
+        open: impl FnOnce(&Path, &OsStr, Option<Permissions>) -> io::Result<(NamedTempFile, Option<Journal>)>,
+    ) -> Result<Self, Error> {
         let unwritable = |problem: String| Error::Unwritable { path: path.to_owned(), problem };
         // Renaming onto a link would replace the link.
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -64,31 +113,73 @@ impl Output {
             return Err(unwritable(problem));
         }
 
-        let prefix = prefix(name);
-        remove_stale(folder, &prefix);
-        check_space(path, folder, n_bytes)?;
-        let file = create_locked(folder, &prefix, existing.map(|found| found.permissions()))
+        let (file, journal) = open(folder, &prefix(name), existing.map(|found| found.permissions()))
             .map_err(Error::io(path, "a file cannot be created in its folder"))?;
-        let file = BufWriter::with_capacity(BUFFER_BYTES, file);
-        Ok(Self { path: path.to_owned(), target, file, taken_bytes: 0 })
+        // What a partial file has of the disk already is not needed again.
+        let taken_bytes = file.as_file().metadata().map_or(0, |found| found.blocks() * 512);
+        let output = Self {
+            path: path.to_owned(),
+            target: target.clone(),
+            file: BufWriter::with_capacity(BUFFER_BYTES, file),
+            taken_bytes: 0,
+            journal,
+        };
+        match check_space(path, folder, n_bytes.saturating_sub(taken_bytes)) {
+            Err(error) if taken_bytes > 0 => {
+                // Another try, with more room, shall find it.
+                output.keep();
+                Err(error)
+            }
+            result => result.map(|()| output),
+        }
+    }
+
+    /// Whether the next `n_bytes` are a piece that a run before has written whole: they need not be written again. After
+    /// the first piece that is not there, none is.
+    pub fn recover(&mut self, n_bytes: u64) -> Result<bool, Error> {
+        let Some(journal) = &mut self.journal else { return Ok(false) };
+        let end = self.taken_bytes.saturating_add(n_bytes);
+        let holds = journal
+            .check(self.file.get_ref().as_file(), self.taken_bytes, end)
+            .map_err(Error::io(&self.path, "its unfinished part cannot be read back"))?;
+        if holds {
+            self.taken_bytes = end;
+        }
+        Ok(holds)
     }
 
     /// Appends.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.start_writing()?;
         self.file.write_all(bytes).map_err(|source| self.failed(source))?;
         self.taken_bytes += bytes.len() as u64;
+        if let Some(journal) = &mut self.journal {
+            journal.add(bytes);
+        }
+        Ok(())
+    }
+
+    /// What was written since the last call is a piece.
+    pub fn seal(&mut self) -> Result<(), Error> {
+        if let Some(journal) = &mut self.journal {
+            let sealed = self.file.flush().and_then(|()| journal.seal(self.taken_bytes));
+            sealed.map_err(|source| self.failed(source))?;
+        }
         Ok(())
     }
 
     /// fsync, then the final name.
     pub fn finish(mut self) -> Result<(), Error> {
+        self.start_writing()?;
         self.file
             .flush()
             .and_then(|()| self.file.get_ref().as_file().sync_all())
             .map_err(|e| self.failed(e))?;
-        let Self { path, target, file, .. } = self;
+        let Self { path, target, file, journal, .. } = self;
         let (file, _) = file.into_parts();
         file.persist(&target).map_err(|error| Error::io(&path, "cannot be given its name")(error.error))?;
+        // Not before: until the file has its name, another run may need the journal.
+        drop(journal);
         // The name too must survive a power cut. Some file systems cannot sync a folder; the file is there all the same.
         match fs::File::open(folder_of(&target)).and_then(|folder| folder.sync_all()) {
             Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
@@ -96,6 +187,23 @@ impl Output {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Ends early, and leaves the partial file for a run that resumes.
+    pub fn keep(self) {
+        let Self { file, journal, .. } = self;
+        // What is in the buffer belongs to no piece that is whole.
+        let (mut file, _) = file.into_parts();
+        if let Some(journal) = journal {
+            journal.keep();
+            file.disable_cleanup(true);
+        }
+    }
+
+    fn start_writing(&mut self) -> Result<(), Error> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let started = journal.start_writing(self.file.get_ref().as_file(), self.taken_bytes);
+        started.map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: io::Error) -> Error {
@@ -169,17 +277,50 @@ fn create_locked(
 
 /// Removes what killed processes left of a file. Whatever cannot be opened, locked or removed stays: this is a courtesy.
 fn remove_stale(folder: &Path, prefix: &OsStr) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        if !is_partial(&entry.file_name(), prefix) || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            continue;
-        }
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let Ok(file) = rustix::fs::open(entry.path(), flags, Mode::empty()) else { continue };
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let _ = fs::remove_file(entry.path());
+    stale(folder, prefix).for_each(drop);
+    // Journals without a file: theirs was removed just now, or has its name.
+    for (name, path) in entries(folder) {
+        let partial = journal::partial_of(&name).filter(|partial| is_partial(partial, prefix));
+        if partial.is_some_and(|partial| !folder.join(partial).exists()) {
+            let _ = fs::remove_file(path);
         }
     }
+}
+
+/// The partial file with this fingerprint that killed processes left, the longest if there are several.
+fn take_over(folder: &Path, prefix: &OsStr, fingerprint: &Fingerprint) -> Option<(NamedTempFile, Journal)> {
+    let mut found: Option<(NamedTempFile, Journal)> = None;
+    for stale in stale(folder, prefix) {
+        let journal = Journal::take_over(stale.path(), fingerprint);
+        let best = found.as_ref().map(|(_, journal)| journal.n_claimed());
+        if let Some(journal) = journal.filter(|journal| Some(journal.n_claimed()) > best) {
+            found = Some((stale, journal));
+        }
+    }
+    found
+}
+
+/// Partial files that no process has locked any more; now this one has. Each is removed when it is dropped.
+fn stale(folder: &Path, prefix: &OsStr) -> impl Iterator<Item = NamedTempFile> {
+    let partial = entries(folder).filter(|(name, _)| is_partial(name, prefix));
+    partial.filter_map(|(_, path)| {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = fs::File::from(rustix::fs::open(&path, flags, Mode::empty()).ok()?);
+        flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+        // Since the folder was read, its process may have given it its name, or another one have removed it.
+        let (open, named) = (file.metadata().ok()?, path.symlink_metadata().ok()?);
+        let is_same = open.is_file() && (open.dev(), open.ino()) == (named.dev(), named.ino());
+        if !is_same {
+            return None;
+        }
+        Some(NamedTempFile::from_parts(file, TempPath::try_from_path(path).ok()?))
+    })
+}
+
+/// Names and paths in a folder; none where it cannot be read.
+fn entries(folder: &Path) -> impl Iterator<Item = (OsString, PathBuf)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| (entry.file_name(), entry.path()))
 }
 
 /// Whether a name is `prefix`, random characters, [`SUFFIX`].
@@ -190,112 +331,4 @@ fn is_partial(name: &OsStr, prefix: &OsStr) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::symlink;
-
-    fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> = folder
-            .read_dir()
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-
-    fn mode(path: &Path) -> u32 {
-        path.metadata().unwrap().mode() & 0o7777
-    }
-
-    #[test]
-    fn a_file_appears_whole_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("m.gguf");
-        let long = vec![b'l'; 2 * BUFFER_BYTES];
-
-        let mut output = Output::create(&path, 0).unwrap();
-        output.write(&long).unwrap();
-        let [partial] = &names(folder.path())[..] else { panic!("one partial file") };
-        assert!(is_partial(OsStr::new(partial), OsStr::new(".m.gguf.")), "{partial}");
-        drop(output);
-        assert_eq!(names(folder.path()), [""; 0]);
-
-        let mut output = Output::create(&path, 0).unwrap();
-        output.write(b"short").unwrap();
-        output.write(&long).unwrap();
-        assert!(!path.exists());
-        output.finish().unwrap();
-        assert_eq!(names(folder.path()), ["m.gguf"]);
-        assert_eq!(fs::read(&path).unwrap(), [b"short", &long[..]].concat());
-
-        let ordinary = folder.path().join("ordinary");
-        fs::File::create(&ordinary).unwrap();
-        assert_eq!(mode(&path), mode(&ordinary));
-    }
-
-    #[test]
-    fn what_is_replaced_keeps_its_permissions_and_its_links() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, link) = (folder.path().join("m.gguf"), folder.path().join("link"));
-        fs::write(&path, "old").unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o620)).unwrap();
-        symlink("m.gguf", &link).unwrap();
-        let mut output = Output::create(&link, 0).unwrap();
-        output.write(b"new").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"old");
-        output.finish().unwrap();
-        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"new".to_vec(), 0o620));
-        assert!(link.is_symlink());
-    }
-
-    #[test]
-    fn what_cannot_become_a_file_is_refused_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let inside = |name: &str| folder.path().join(name);
-        for (path, n_bytes, says) in [
-            (folder.path().into(), 0, "this is a directory"),
-            (inside("absent/m.gguf"), 0, "there is no folder"),
-            (inside("m.gguf/"), 0, "it has no file name"),
-            ("".into(), 0, "it has no file name"),
-            ("/dev/null".into(), 0, "this is a device"),
-            ("/proc/m.gguf".into(), 0, "a file cannot be created in its folder"),
-            (inside("m.gguf"), 1 << 62, "needs 4294967296.00 GiB, but its disk has"),
-        ] {
-            let error = Output::create(&path, n_bytes).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{}: ", path.display())) && error.contains(says), "{error}");
-        }
-        assert_eq!(names(folder.path()), [""; 0]);
-    }
-
-    #[test]
-    fn only_what_a_dead_process_left_is_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let stale = ".m.gguf.aB3dEf.partial";
-        let others = [
-            ".m.gguf.aB3dE-.partial",
-            ".m.gguf.aB3dEfg.partial",
-            ".n.gguf.aB3dEf.partial",
-            "m.gguf.aB3dEf.partial",
-        ];
-        [stale].iter().chain(&others).for_each(|name| fs::write(folder.path().join(name), "").unwrap());
-        let alive = Output::create(folder.path().join("m.gguf"), 0).unwrap();
-        let second = Output::create(folder.path().join("m.gguf"), 0).unwrap();
-        let left = names(folder.path());
-        assert!(
-            !left.contains(&stale.into()) && others.iter().all(|&name| left.contains(&name.into())),
-            "{left:?}"
-        );
-        assert_eq!(left.len(), others.len() + 2, "both that are being written: {left:?}");
-        second.finish().unwrap();
-        alive.finish().unwrap();
-    }
-
-    #[test]
-    fn a_name_may_be_as_long_as_names_are() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x".to_string() + &"é".repeat(127));
-        Output::create(&path, 0).unwrap().finish().unwrap();
-        assert!(path.exists());
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@
 use crate::error::Shown;
 use crate::foreign::MAGIC;
 use crate::layout::{self, ALIGNMENT_KEY, MAX_KEY_BYTES, align_up, check_name};
-use crate::{Error, Metadata, Output, TensorInfo, wire};
+use crate::{Error, Fingerprint, Metadata, Output, TensorInfo, wire};
 use blocks::TensorType;
 use std::collections::HashSet;
 use std::path::Path;
@@ -64,14 +64,48 @@ impl Writer {
         tensors: &[TensorSpec],
     ) -> Result<Self, Error> {
         let path = path.as_ref();
-        let mut plan = Plan::new(metadata, tensors)
-            .map_err(|problem| Error::Unwritable { path: path.to_owned(), problem })?;
-        let mut output = Output::create(path, plan.total_bytes)?;
-        output.write(&plan.header)?;
+        let plan = Plan::of(path, metadata, tensors)?;
+        Self::start(Output::create(path, plan.total_bytes)?, plan)
+    }
+
+    /// The same, for a file that takes long to make: a later run can use what a run that died has finished. `source` is
+    /// what the tensors' data follow from; the rest is in the header. With `resume`, ask [`recover`](Self::recover) before
+    /// each tensor.
+    ///
+    /// # Errors
+    /// As of [`create`](Self::create).
+    pub fn recoverable(
+        path: impl AsRef<Path>,
+        metadata: &Metadata,
+        tensors: &[TensorSpec],
+        mut source: Fingerprint,
+        resume: bool,
+    ) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let plan = Plan::of(path, metadata, tensors)?;
+        source.add(&plan.header);
+        Self::start(Output::recoverable(path, plan.total_bytes, &source, resume)?, plan)
+    }
+
+    fn start(output: Output, mut plan: Plan) -> Result<Self, Error> {
         plan.sizes.reverse();
         let mut writer = Self { output, pending: plan.sizes };
-        writer.pad(plan.header_padding)?;
+        if !writer.output.recover(plan.header.len() as u64 + plan.header_padding)? {
+            writer.output.write(&plan.header)?;
+            writer.end_piece(plan.header_padding)?;
+        }
         Ok(writer)
+    }
+
+    /// Whether the next tensor is there already, whole, from a run before: go on with the one behind it. After the first
+    /// that is not there, none is. It is read and hashed, which takes as long as reading takes.
+    pub fn recover(&mut self) -> Result<bool, Error> {
+        let Some(&(n_bytes, padding)) = self.pending.last() else { return Ok(false) };
+        let recovered = self.output.recover(n_bytes + padding)?;
+        if recovered {
+            self.pending.pop();
+        }
+        Ok(recovered)
     }
 
     /// The next bytes of the tensors' data, in the order of `tensors`. A call's bytes belong to one tensor and may
@@ -89,7 +123,7 @@ impl Writer {
         self.output.write(bytes)?;
         if let Some(padding) = done {
             self.pending.pop();
-            self.pad(padding)?;
+            self.end_piece(padding)?;
         }
         Ok(())
     }
@@ -103,14 +137,20 @@ impl Writer {
         self.output.finish()
     }
 
-    fn pad(&mut self, mut n_bytes: u64) -> Result<(), Error> {
+    /// Ends early, and leaves what was written for a run that resumes; nothing, after [`create`](Self::create).
+    pub fn keep(self) {
+        self.output.keep();
+    }
+
+    /// Header or tensor, with its padding: what is recovered whole or not at all.
+    fn end_piece(&mut self, mut padding: u64) -> Result<(), Error> {
         const ZEROS: [u8; 4096] = [0; 4096];
-        while n_bytes > 0 {
-            let step = n_bytes.min(ZEROS.len() as u64);
+        while padding > 0 {
+            let step = padding.min(ZEROS.len() as u64);
             self.output.write(&ZEROS[..step as usize])?;
-            n_bytes -= step;
+            padding -= step;
         }
-        Ok(())
+        self.output.seal()
     }
 }
 
@@ -124,6 +164,10 @@ struct Plan {
 }
 
 impl Plan {
+    fn of(path: &Path, metadata: &Metadata, tensors: &[TensorSpec]) -> Result<Self, Error> {
+        Self::new(metadata, tensors).map_err(|problem| Error::Unwritable { path: path.to_owned(), problem })
+    }
+
     fn new(metadata: &Metadata, tensors: &[TensorSpec]) -> Result<Self, String> {
         let alignment =
             layout::alignment(metadata).map_err(|problem| format!("key `{ALIGNMENT_KEY}`: {problem}"))?;

@@ -1,8 +1,9 @@
 //! `llamita convert`: a checkpoint becomes one GGUF.
 
 use crate::error::Error;
+use crate::flags::{self, WorkFlags};
 use crate::progress::{Progress, Unit};
-use crate::{flags, interrupt, terminal, units};
+use crate::{terminal, units};
 use convert::ChatTemplate;
 use quantize::FileType;
 use std::convert::Infallible;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 /// Meta's folder holds consolidated.00.pth (and more parts), params.json and, there or one level up, tokenizer.model.
 /// Hugging Face's holds model.safetensors (or parts and their index), config.json, and tokenizer.json or
 /// tokenizer.model, of a LlamaForCausalLM or MistralForCausalLM; what is in the folder decides. The model need not fit
-/// in memory. The output appears when it is complete, or not at all.
+/// in memory. The output appears when it is complete, or not at all; what was interrupted goes on with --resume.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   llamita convert llama-2-7b
@@ -39,9 +40,8 @@ pub(crate) struct Args {
     /// Do not compare the files with the checksums in checklist.chk
     #[arg(long)]
     no_verify: bool,
-    /// Threads that work; auto: all cores that this process may use
-    #[arg(long, value_name = "N", default_value = "auto", value_parser = flags::threads)]
-    threads: usize,
+    #[command(flatten)]
+    work: WorkFlags,
 }
 
 fn chat_template(text: &str) -> Result<ChatTemplate, Infallible> {
@@ -60,9 +60,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         chat_template: args.chat_template.clone(),
         context_length: args.context_length,
         verify: !args.no_verify,
+        work: args.work.start()?,
     };
-    flags::start_pool(args.threads)?;
-    interrupt::file_is_written();
     let progress = Progress::new("converting", Unit::Bytes);
     let summary = convert::convert(&args.folder, args.output.as_deref(), &options, &progress)?;
     let time = progress.elapsed();

@@ -1,8 +1,9 @@
 //! `llamita quantize`: a GGUF in a smaller type.
 
 use crate::error::Error;
+use crate::flags::{self, WorkFlags};
 use crate::progress::{Progress, Unit};
-use crate::{flags, interrupt, terminal, units};
+use crate::{terminal, units};
 use quantize::FileType;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -27,17 +28,16 @@ pub(crate) struct Args {
     /// Take weights that are quantized already: they lose a second time
     #[arg(long)]
     allow_requantize: bool,
-    /// Threads that work; auto: all cores that this process may use
-    #[arg(long, value_name = "N", default_value = "auto", value_parser = flags::threads)]
-    threads: usize,
+    #[command(flatten)]
+    work: WorkFlags,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let input = gguf::File::open(&args.input)?;
     let output = args.output.clone().unwrap_or_else(|| output_path(&args.input, args.file_type));
-    let options = quantize::Options { file_type: args.file_type, allow_requantize: args.allow_requantize };
-    flags::start_pool(args.threads)?;
-    interrupt::file_is_written();
+    let work = args.work.start()?;
+    let options =
+        quantize::Options { file_type: args.file_type, allow_requantize: args.allow_requantize, work };
     let progress = Progress::new("quantizing", Unit::Bytes);
     let summary = quantize::quantize(&input, &output, &options, &progress)
         .map_err(|error| Error::quantize(&args.input, error))?;

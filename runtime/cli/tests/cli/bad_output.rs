@@ -34,19 +34,20 @@ fn a_folder_that_cannot_be_written_is_named() {
 #[test]
 fn a_full_disk_is_named_before_the_work() {
     let folder = TempDir::new().expect("a folder");
-    let Some(_disk) = Disk::mount(folder.path()) else {
+    let Some(_disk) = Disk::mount(folder.path(), "1m") else {
         return llamita_tests::did_not_run("a full disk", "no tmpfs can be mounted here; root may");
     };
     check_output("full disk", &folder.path().join("out.gguf"), &["out.gguf", "free"]);
     assert_eq!(folder.path().read_dir().expect("the folder").count(), 0);
 }
 
-/// A disk of a mebibyte.
-struct Disk<'p>(&'p Path);
+/// A small disk.
+pub(crate) struct Disk<'p>(&'p Path);
 
 impl<'p> Disk<'p> {
-    fn mount(path: &'p Path) -> Option<Self> {
-        let args = ["-t", "tmpfs", "-o", "size=1m", "none", arg(path)];
+    /// Of a size as `mount` takes it: `20m`. `None` for whoever may not mount.
+    pub(crate) fn mount(path: &'p Path, size: &str) -> Option<Self> {
+        let args = ["-t", "tmpfs", "-o", &format!("size={size}"), "none", arg(path)];
         let output = Command::new("mount").args(args).output().ok()?;
         output.status.success().then_some(Self(path))
     }

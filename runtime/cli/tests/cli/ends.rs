@@ -1,9 +1,8 @@
 //! How calls end: wrong calls, readers that go away, signals.
 
-use crate::{Ended, arg, llamita, model, succeed};
+use crate::{Ended, arg, deep_checkpoint, llamita, model, succeed};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::Read as _;
-use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -25,6 +24,7 @@ fn a_wrong_call_has_status_2() {
         (&["run", model, "-p", "a", "--cache-type", "q5_1"], "f16, q8_0, q4_0"),
         (&["run", model, "-p", "a", "--ctk", "f64"], "--cache-type-k"),
         (&["convert", "x", "--type", "q9_9"], "q8_0"),
+        (&["convert", "x", "--max-ram", "lots"], "256MiB"),
         (&["tokenize", model, "--ids", "1,x"], "`x` is no token id"),
         (&["bench", model, "-p", "0", "-n", "0"], "both 0"),
         (&["bench", model, "-p", "1,99999999"], "1048576"),
@@ -120,7 +120,6 @@ fn a_signal_ends_a_text() {
     assert!(ended.stderr.contains("tokens/s"), "{}", ended.stderr);
 }
 
-/// The checkpoint has each layer of the bundled one three times, so that there is time for a signal.
 #[test]
 fn a_signal_during_a_conversion_leaves_nothing() {
     if signals_are_ignored() {
@@ -128,7 +127,7 @@ fn a_signal_during_a_conversion_leaves_nothing() {
     }
     let folder = TempDir::new().expect("a folder");
     let checkpoint = folder.path().join("deep");
-    write_deep_checkpoint(&checkpoint);
+    deep_checkpoint(&checkpoint);
     for kind in [Signal::INT, Signal::TERM, Signal::HUP] {
         let out = TempDir::new().expect("a folder");
         let child = llamita(["convert", arg(&checkpoint), "--type", "q5_1", "--threads", "1"])
@@ -150,32 +149,7 @@ fn a_signal_during_a_conversion_leaves_nothing() {
     }
 }
 
-fn write_deep_checkpoint(folder: &Path) {
-    use llamita_tests::checkpoint::{Dtype, tensors_of, write};
-    let file = gguf::File::open(model("f32")).expect("our own file");
-    let mut tensors = Vec::new();
-    for tensor in tensors_of(&file) {
-        let layer = tensor.name.strip_prefix("layers.").and_then(|rest| {
-            let (layer, name) = rest.split_once('.')?;
-            Some((layer.parse::<usize>().ok()?, name.to_owned()))
-        });
-        match layer {
-            None => tensors.push(tensor),
-            Some((layer, name)) => tensors.extend((0..3).map(|copy| {
-                let mut tensor = tensor.clone();
-                tensor.name = format!("layers.{}.{name}", layer + 8 * copy);
-                tensor
-            })),
-        }
-    }
-    let bundled = llamita_tests::bundled();
-    let params = std::fs::read_to_string(bundled.join("params.json")).expect("it is bundled");
-    let params = params.replace("\"n_layers\": 8", "\"n_layers\": 24");
-    write(folder, 1, Dtype::Bf16, &tensors, &params, &bundled.join("tokenizer.model"))
-        .expect("there is room");
-}
-
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(child.id().cast_signed()).expect("a process has a number");
     kill_process(pid, signal).expect("it runs still");
 }

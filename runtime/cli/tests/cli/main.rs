@@ -9,6 +9,8 @@ mod chat;
 mod chat_terminal;
 mod commands;
 mod ends;
+mod interrupted;
+mod little_memory;
 
 use assert_cmd::cargo::cargo_bin;
 use std::path::{Path, PathBuf};
@@ -70,6 +72,33 @@ fn model(file_type: &str) -> PathBuf {
         succeed(args);
     }
     path
+}
+
+/// Writes a checkpoint that has each layer of the bundled one three times, so that there is time to interrupt its
+/// conversion.
+fn deep_checkpoint(folder: &Path) {
+    use llamita_tests::checkpoint::{Dtype, tensors_of, write};
+    let file = gguf::File::open(model("f32")).expect("our own file");
+    let mut tensors = Vec::new();
+    for tensor in tensors_of(&file) {
+        let layer = tensor.name.strip_prefix("layers.").and_then(|rest| {
+            let (layer, name) = rest.split_once('.')?;
+            Some((layer.parse::<usize>().ok()?, name.to_owned()))
+        });
+        match layer {
+            None => tensors.push(tensor),
+            Some((layer, name)) => tensors.extend((0..3).map(|copy| {
+                let mut tensor = tensor.clone();
+                tensor.name = format!("layers.{}.{name}", layer + 8 * copy);
+                tensor
+            })),
+        }
+    }
+    let bundled = llamita_tests::bundled();
+    let params = std::fs::read_to_string(bundled.join("params.json")).expect("it is bundled");
+    let params = params.replace("\"n_layers\": 8", "\"n_layers\": 24");
+    write(folder, 1, Dtype::Bf16, &tensors, &params, &bundled.join("tokenizer.model"))
+        .expect("there is room");
 }
 
 /// A path as an argument. Those of the tests are UTF-8.
