@@ -2,6 +2,8 @@
 //! storages, as `torch.save` makes it), split over shards as Meta's model parallelism splits them, with `params.json`
 //! and `tokenizer.model` beside them. So the proofs of shards need neither PyTorch nor gigabytes.
 
+#![forbid(unsafe_code)]
+
 use half::{bf16, f16};
 use std::io::Write;
 use std::path::Path;
@@ -35,7 +37,7 @@ impl Dtype {
         }
     }
 
-    fn bytes(self, values: &[f32]) -> Vec<u8> {
+    pub(crate) fn bytes(self, values: &[f32]) -> Vec<u8> {
         match self {
             Self::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
             Self::F16 => values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect(),
@@ -110,20 +112,29 @@ pub fn write(
     for index in 0..n_shards {
         let part: Vec<_> = tensors.iter().map(|tensor| shard(tensor, index, n_shards)).collect();
         let file = std::fs::File::create(folder.join(format!("consolidated.{index:02}.pth")))?;
-        let mut zip =
-            Zip { out: std::io::BufWriter::new(file), position: 0, directory: Vec::new(), n_entries: 0 };
-        zip.entry("archive/data.pkl", &pickle(&part, dtype))?;
-        for (key, tensor) in part.iter().enumerate() {
-            zip.entry(&format!("archive/data/{key}"), &dtype.bytes(&tensor.values))?;
-        }
-        zip.entry("archive/version", b"3\n")?;
-        zip.finish()?;
+        let storages = part.iter().map(|tensor| dtype.bytes(&tensor.values));
+        archive(std::io::BufWriter::new(file), &pickle(&part, dtype), storages)?;
     }
     Ok(())
 }
 
+/// What `torch.save` writes: a pickle and the storages that it names by their numbers.
+pub(crate) fn archive(
+    out: impl Write,
+    pickle: &[u8],
+    storages: impl IntoIterator<Item = Vec<u8>>,
+) -> std::io::Result<()> {
+    let mut zip = Zip { out, position: 0, directory: Vec::new(), n_entries: 0 };
+    zip.entry("archive/data.pkl", pickle)?;
+    for (key, storage) in storages.into_iter().enumerate() {
+        zip.entry(&format!("archive/data/{key}"), &storage)?;
+    }
+    zip.entry("archive/version", b"3\n")?;
+    zip.finish()
+}
+
 /// A state dictionary in pickle protocol 2: `{name: torch._utils._rebuild_tensor_v2(storage, 0, size, stride, …)}`.
-fn pickle(tensors: &[Tensor], dtype: Dtype) -> Vec<u8> {
+pub(crate) fn pickle(tensors: &[Tensor], dtype: Dtype) -> Vec<u8> {
     fn text(out: &mut Vec<u8>, text: &str) {
         out.push(b'X');
         out.extend((text.len() as u32).to_le_bytes());

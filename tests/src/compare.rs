@@ -1,5 +1,7 @@
 //! How far two engines' logits are from each other. Logits are f32; probabilities are computed in f64.
 
+#![forbid(unsafe_code)]
+
 /// A window of a text: what is fed, and which of its positions predict the next token.
 #[derive(Clone, Debug)]
 pub struct Window {

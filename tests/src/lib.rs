@@ -1,14 +1,14 @@
 //! What the proofs share: where models and vectors lie, conversions of the bundled checkpoint, and a writer of
 //! checkpoints as Meta lays them out.
 //!
-//! The proofs themselves are in `tests/`: `proofs` (one binary, one module a subject) and `memory.rs` (a binary of its own,
-//! because it counts every allocation of the process). A proof that cannot run here says so on standard error, past
+//! The proofs themselves are in `tests/`: `proofs` (one binary, one module a subject), `memory.rs` and `fuzz.rs` (binaries of
+//! their own, because they count every allocation of the process). A proof that cannot run here says so on standard error, past
 //! the capture of the test harness: a silent skip is no pass.
-
-#![forbid(unsafe_code)]
 
 pub mod checkpoint;
 mod compare;
+pub mod counting;
+pub mod fuzz;
 mod models;
 
 pub use compare::{Divergence, Window, log_softmax, windows};

@@ -1,6 +1,8 @@
 //! The bundled checkpoint, and the files that are made of it. They lie beside the test binary, so `cargo clean` takes
 //! them, and are made anew once per process, so that no file of an older build is ever tested.
 
+#![forbid(unsafe_code)]
+
 use blocks::{Block, TensorType, with_block};
 use convert::ChatTemplate;
 use quantize::{FileType, Work};

@@ -1,6 +1,6 @@
 //! What a session takes: nothing per token, and in all what the plan says.
 //!
-//! A binary of its own, because the allocator below counts for the whole process; and with a `main` of its own, because
+//! A binary of its own, because its allocator counts for the whole process; and with a `main` of its own, because
 //! the standard test harness allocates beside a running test: it starts the next one, and says which take long.
 
 use engine::{
@@ -8,41 +8,9 @@ use engine::{
 };
 use kernels::{CacheType, CacheTypes};
 use llamita_tests::converted;
+use llamita_tests::counting::{Counting, n_allocations};
 use quantize::FileType;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// The system's allocator, counting.
-struct Counting;
-
-static N_ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed to the system's allocator unchanged; counting touches no memory of the caller's.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        N_ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `GlobalAlloc`, which is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above; the pointer came from the system's allocator, because all of ours do.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        N_ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as for `alloc`.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, n_bytes: usize) -> *mut u8 {
-        N_ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as for `dealloc`.
-        unsafe { System.realloc(pointer, layout, n_bytes) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -94,7 +62,7 @@ fn generated(file_type: FileType, threads: usize, n: usize) -> (String, usize) {
     let (mut first, mut last, mut n_tokens) = (0, 0, 0);
     let done = generate(&mut session, &mut sampler, &prompt, n, |token| {
         text.push_str(decoder.push(tokenizer, token));
-        last = N_ALLOCATIONS.load(Ordering::SeqCst);
+        last = n_allocations();
         if n_tokens == 0 {
             first = last;
         }
@@ -120,9 +88,9 @@ fn a_hundred_tokens_allocate_nothing() {
 }
 
 fn the_allocator_does_count() {
-    let before = N_ALLOCATIONS.load(Ordering::SeqCst);
+    let before = n_allocations();
     drop(std::hint::black_box(vec![1u8; 100]));
-    assert!(N_ALLOCATIONS.load(Ordering::SeqCst) > before);
+    assert!(n_allocations() > before);
 }
 
 fn a_seed_gives_one_text_with_any_number_of_threads() {
