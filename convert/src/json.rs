@@ -27,8 +27,21 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, (usize, usize
     serde_json::from_slice(text).map_err(|error| {
         let problem = error.to_string();
         let problem = problem.rsplit_once(" at line").map_or(&*problem, |(problem, _)| problem);
-        (error.line(), error.column(), problem.escape_debug().to_string())
+        (error.line(), error.column(), brief_problem(problem))
     })
+}
+
+/// serde quotes what it found, however long it is: the beginning and the end stay, where it says what it expected.
+fn brief_problem(problem: &str) -> String {
+    const KEPT_CHARS: usize = 80;
+    let escaped: Vec<char> = problem.escape_debug().collect();
+    match escaped.len() > 2 * KEPT_CHARS {
+        true => {
+            let (start, end) = (&escaped[..KEPT_CHARS], &escaped[escaped.len() - KEPT_CHARS..]);
+            start.iter().chain(['…'].iter()).chain(end).collect()
+        }
+        false => escaped.into_iter().collect(),
+    }
 }
 
 /// The keys of an object of a file.

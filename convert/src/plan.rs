@@ -5,6 +5,7 @@ use crate::merge::Merged;
 use crate::names::{self, Kind, Layout, Length};
 use crate::params::{FeedForward, Params};
 use crate::tensors::Tensors;
+use gguf::Shown;
 use std::collections::HashSet;
 
 /// A tensor of the output.
@@ -131,10 +132,10 @@ fn check_names(first: &dyn Tensors<'_>, layout: Layout) -> Result<(), Error> {
         Some(name)
             if layout == Layout::Meta && (name.starts_with("model.") || name.starts_with("lm_head")) =>
         {
-            format!("it holds `{name}`: these are Hugging Face's names, in a file of Meta's kind")
+            format!("it holds `{}`: these are Hugging Face's names, in a file of Meta's kind", Shown(name))
         }
         Some(name) => {
-            let name = name.escape_debug();
+            let name = Shown(name);
             format!(
                 "it has no tensor `{embedding}`, but for example `{name}`: this is no Llama in this layout"
             )
@@ -163,7 +164,7 @@ fn check_nothing_left(
             }
             _ => "no Llama has such a tensor; llamita would leave out a part of the model".into(),
         };
-        let place = format_args!("tensor `{}`", name.escape_debug()).to_string();
+        let place = format_args!("tensor `{}`", Shown(name)).to_string();
         return Err(Error::malformed(part.path(), place, problem));
     }
     Ok(())

@@ -5,9 +5,10 @@
 //! mapped file is not, and because its errors know no place.
 
 use crate::mapped_file::MappedFile;
-use crate::tensors::{Strided, Tensors, View};
+use crate::tensors::{self, Strided, Tensors, View};
 use crate::{Error, foreign, json};
 use blocks::TensorType;
+use gguf::Shown;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use std::collections::HashMap;
@@ -75,27 +76,28 @@ impl<'a> Tensors<'a> for Safetensors<'a> {
         };
         let fault = |problem: String| Error::malformed(path, place(name), problem);
         let Some(&(_, ty)) = TYPES.iter().find(|(name, _)| name == dtype) else {
-            let dtype = dtype.escape_debug();
+            let dtype = Shown(dtype);
             return Err(fault(format!("its numbers are {dtype}; llamita converts F32, F16 and BF16")));
         };
         let n_bytes = shape.iter().try_fold(ty.block_bytes() as u64, |n, &length| n.checked_mul(length));
         if n_bytes != Some(bytes.len() as u64) {
             let n = bytes.len();
+            let shape = tensors::brief(shape);
             return Err(fault(format!(
-                "its shape is {shape:?} of {dtype}, and it has {n} bytes, which do not go together"
+                "its shape is {shape} of {dtype}, and it has {n} bytes, which do not go together"
             )));
         }
         // No product overflows: the whole one did not, and where a length is 0, the view is refused.
         let strides: Vec<u64> = (1..=shape.len())
             .map(|i| shape[i..].iter().fold(1, |n: u64, &next| n.saturating_mul(next)))
             .collect();
-        View::new(path, ty, Strided { offset: 0, shape, strides: &strides }, bytes, name.escape_debug())
+        View::new(path, ty, Strided { offset: 0, shape, strides: &strides }, bytes, Shown(name))
             .map_err(fault)
     }
 }
 
 fn place(name: &str) -> String {
-    format!("tensor `{}`", name.escape_debug())
+    format!("tensor `{}`", Shown(name))
 }
 
 /// The tensors of one file: each has bytes of its own, and all of them are there.
@@ -154,7 +156,7 @@ fn parse_file(file: &MappedFile) -> Result<Vec<(String, Entry<'_>)>, Error> {
         } else if let Some(other) = before.filter(|&other| tensors[other].1.data_offsets[1] > *start) {
             format!(
                 "its bytes are those of `{}` too; the file is damaged: download it again",
-                tensors[other].0.escape_debug()
+                Shown(&tensors[other].0)
             )
         } else {
             before = Some(i);

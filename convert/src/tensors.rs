@@ -67,7 +67,10 @@ impl<'a> View<'a> {
         let (n_rows, n_cols, row_stride, col_stride) = match (shape, strides) {
             (&[n_rows, n_cols], &[row, col]) => (Some(n_rows), n_cols, row, col),
             (&[n_cols], &[col]) => (None, n_cols, 0, col),
-            _ => return Err(format!("shape {shape:?}: a tensor of a Llama has one or two dimensions")),
+            _ => {
+                let shape = brief(&shape);
+                return Err(format!("shape {shape}: a tensor of a Llama has one or two dimensions"));
+            }
         };
         let size = ty.block_bytes() as u64;
         let n_available = bytes.len() as u64 / size;
@@ -144,5 +147,14 @@ impl<'a> View<'a> {
             Some(bytes) => blocks::decode(blocks::from_bytes::<B>(bytes), out),
             None => self.walk::<B>(row, |col, number| number.decode(&mut out[col..][..1])),
         });
+    }
+}
+
+/// A shape short enough for a sentence.
+pub(crate) fn brief(shape: &[u64]) -> String {
+    const SHOWN_DIMS: usize = 8;
+    match shape.len() > SHOWN_DIMS {
+        true => format!("{:?} and {} more", &shape[..SHOWN_DIMS], shape.len() - SHOWN_DIMS),
+        false => format!("{shape:?}"),
     }
 }

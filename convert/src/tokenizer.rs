@@ -13,7 +13,8 @@ pub(crate) use hugging_face::{Files, read as read_hugging_face};
 pub(crate) use tiktoken::Release;
 
 use crate::{Error, foreign, input};
-use gguf::{Metadata, Strings};
+use gguf::{Metadata, Shown, Strings};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// The largest vocabularies (250 000 pieces) have 5 MB.
@@ -79,6 +80,7 @@ pub(crate) fn read_meta(path: &Path, n_rows: u64, release: Release) -> Result<Vo
     };
     let n = vocabulary.tokens.len() as u64;
     if n == n_rows {
+        vocabulary.check_expresses_all_text(path)?;
         return Ok(vocabulary);
     }
     let reason = if n < n_rows { "it was cut short, or is" } else { "it is" };
@@ -103,6 +105,47 @@ fn read_model(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 impl Vocabulary {
+    /// Checks that any text has tokens: there is one for each byte, or an unknown one. Whoever runs the model needs that
+    /// much, and should not learn it after the conversion.
+    fn check_expresses_all_text(&self, path: &Path) -> Result<(), Error> {
+        let letters: HashMap<String, u8> = (0..=u8::MAX).map(|byte| (tiktoken::visible(&[byte]), byte)).collect();
+        let mut has_unknown = self.special.iter().any(|(word, _)| *word == "unknown");
+        let mut has = [false; 256];
+        for (id, Token { text, kind, .. }) in self.tokens.iter().enumerate() {
+            match (&self.scheme, kind) {
+                (Scheme::SentencePiece, Kind::Byte) => match byte_of(text) {
+                    Some(byte) => has[usize::from(byte)] = true,
+                    None => {
+                        let text = String::from_utf8_lossy(text);
+                        let problem =
+                            format!("it is of the type byte, but is called `{}` and not like `<0x0A>`", Shown(&text));
+                        return Err(Error::malformed(path, format_args!("token {id}"), problem));
+                    }
+                },
+                (Scheme::SentencePiece, Kind::Unknown) if id == 0 => has_unknown = true,
+                (Scheme::ByteLevel { .. }, Kind::Normal) => {
+                    let byte = str::from_utf8(text).ok().and_then(|text| letters.get(text));
+                    byte.iter().for_each(|byte| has[usize::from(**byte)] = true);
+                }
+                _ => {}
+            }
+        }
+        // UTF-8 has no such bytes; SentencePiece's vocabularies have tokens for them all the same.
+        let may_lack =
+            |byte| matches!(self.scheme, Scheme::ByteLevel { .. }) && matches!(byte, 0xc0 | 0xc1 | 0xf5..);
+        let missing = (0..=u8::MAX).find(|&byte| !has[usize::from(byte)] && !may_lack(byte));
+        match missing.filter(|_| !has_unknown) {
+            Some(byte) => Err(Error::unfit(
+                path,
+                format_args!(
+                    "its vocabulary has neither an unknown token nor one for the byte 0x{byte:02x}: some texts could not \
+                     be expressed; the file is damaged: download it again"
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Whether it has Llama 3's scheme.
     pub(crate) fn is_byte_level(&self) -> bool {
         matches!(self.scheme, Scheme::ByteLevel { .. })
@@ -145,6 +188,13 @@ impl Vocabulary {
             }
         }
     }
+}
+
+/// `<0x0A>` is the byte 0x0a.
+fn byte_of(text: &[u8]) -> Option<u8> {
+    let hex = text.strip_prefix(b"<0x")?.strip_suffix(b">")?;
+    let is_hex = hex.len() == 2 && hex.iter().all(u8::is_ascii_hexdigit);
+    str::from_utf8(hex).ok().filter(|_| is_hex).and_then(|hex| u8::from_str_radix(hex, 16).ok())
 }
 
 fn strings<'a>(all: impl Iterator<Item = &'a [u8]>) -> Strings {

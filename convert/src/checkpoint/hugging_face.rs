@@ -9,6 +9,7 @@
 use super::Names;
 use crate::tokenizer::Files;
 use crate::{Error, json};
+use gguf::Shown;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -70,7 +71,7 @@ fn weights(folder: &Path, names: &Names) -> Result<(Vec<PathBuf>, Option<PathBuf
         for name in &files {
             // A path would lead out of the folder.
             let is_name = Path::new(name).file_name().is_some_and(|file| file == name.as_str());
-            let place = format!("file `{}`", name.escape_debug());
+            let place = format!("file `{}`", Shown(name));
             if !is_name || !name.ends_with(".safetensors") {
                 return Err(Error::malformed(&path, place, "this is no name of a safetensors file"));
             }

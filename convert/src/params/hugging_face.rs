@@ -6,6 +6,7 @@ use super::{
 };
 use crate::json::{self, Keys, Members, brief};
 use crate::{Error, names::Layout};
+use gguf::Shown;
 use std::path::Path;
 
 const FOREIGN: &[(&str, &str)] = &[
@@ -27,7 +28,7 @@ pub(super) fn read(path: &Path) -> Result<Params, Error> {
     let is_mistral = is_mistral(keys)?;
     refuse_foreign(keys, FOREIGN)?;
     if let Some(activation) = keys.text("hidden_act")?.filter(|&activation| activation != "silu") {
-        let problem = format_args!("`{}`, where Llama has `silu`", activation.escape_debug()).to_string();
+        let problem = format_args!("`{}`, where Llama has `silu`", Shown(activation)).to_string();
         return Err(keys.fault("hidden_act", problem + ", which alone llamita runs"));
     }
     let dim = keys.required("hidden_size", MAX_DIM)?;
@@ -85,7 +86,7 @@ fn is_mistral(keys: Keys<'_>) -> Result<bool, Error> {
         _ => {
             let problem = format!(
                 "`{}` is no model that llamita converts: it converts LlamaForCausalLM and MistralForCausalLM",
-                name.escape_debug()
+                Shown(name)
             );
             Err(keys.fault("architectures", problem))
         }
@@ -126,7 +127,7 @@ fn rope(keys: Keys<'_>) -> Result<(Option<f32>, RopeScaling), Error> {
             let problem = format!(
                 "the rotary embedding is stretched by the rule `{}`, which llamita does not convert yet; it converts \
                  linear and llama3",
-                other.escape_debug()
+                Shown(other)
             );
             return Err(rope.fault(kind_key, problem));
         }

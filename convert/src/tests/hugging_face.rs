@@ -281,7 +281,7 @@ const CASES: &[Case] = &[
             ("tokenizer.ggml.tokens 3", "[PAD3]"),
             ("tokenizer.ggml.tokens 8", "[PAD8]"),
             ("tokenizer.ggml.tokens 9", "j"),
-            ("tokenizer.ggml.token_type", "I32([1, 1, 1, 5, 1, 1, 1, 1, 5, 1])"),
+            ("tokenizer.ggml.token_type", "I32([2, 1, 1, 5, 1, 1, 1, 1, 5, 1])"),
         ],
         &["2 of the model's 10 rows"],
     ),

@@ -11,7 +11,7 @@ mod pieces;
 mod pre_tokenizer;
 mod settings;
 
-use super::{Kind, MAX_PADDING, Scheme, Token, Vocabulary, read_model, sentencepiece, tiktoken};
+use super::{Kind, MAX_PADDING, Scheme, Token, Vocabulary, byte_of, read_model, sentencepiece, tiktoken};
 use crate::Error;
 use added::Added;
 use json::TokenizerJson;
@@ -68,6 +68,7 @@ pub(crate) fn read(files: &Files, n_rows: u64, monitor: &dyn Monitor) -> Result<
     };
     fit(&mut vocabulary, path, &added, n_rows, monitor)?;
     settings.apply(json.as_ref(), &added, &mut vocabulary);
+    vocabulary.check_expresses_all_text(path)?;
     Ok(vocabulary)
 }
 

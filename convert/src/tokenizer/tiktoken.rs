@@ -193,7 +193,7 @@ fn merges(tokens: &[Vec<u8>], ranks: &HashMap<&[u8], u32>) -> Option<Vec<[u32; 2
 }
 
 /// Bytes as GPT-2 writes them: those with a visible Latin-1 character as it, the others, in order, from 256 on.
-fn visible(bytes: &[u8]) -> String {
+pub(super) fn visible(bytes: &[u8]) -> String {
     let character = |&byte: &u8| match byte {
         b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => Some(char::from(byte)),
         0..=b' ' => char::from_u32(256 + u32::from(byte)),

@@ -17,6 +17,7 @@ pub(super) use state_dict::{StorageEntry, TensorEntry, state_dict};
 
 use super::Fault;
 use globals::{GLOBALS, Global, StorageType};
+use gguf::Shown;
 use std::collections::HashMap;
 
 /// Python's pickler pushes at most a thousand pairs before it stores them; a tuple has a handful of items.
@@ -245,7 +246,7 @@ impl<'a> Machine<'a> {
         match GLOBALS.iter().find(|global| (global.0, global.1) == (module, name)) {
             Some(&(_, _, global)) => self.push(Value::Global(global)),
             None => {
-                let (module, name) = (module.escape_debug(), name.escape_debug());
+                let (module, name) = (Shown(module), Shown(name));
                 Err(self.fault(format!(
                     "it names `{module}.{name}`, which no checkpoint of weights needs and which PyTorch might call; the \
                      file may be malicious. Nothing of it was run"

@@ -9,6 +9,7 @@
 //! An entry's CRC is not checked: it would take a second pass over all bytes. `checklist.chk` has the stronger sum.
 
 use super::Fault;
+use gguf::Shown;
 use std::collections::HashMap;
 
 /// What precedes a comment at the file's end, and the longest comment: the last record lies within these bytes.
@@ -62,7 +63,7 @@ impl<'a> Archive<'a> {
             };
             let stored = field(10)? == 0 && field(8)? & 1 == 0 && n_bytes == packed_bytes;
             if entries.insert(name, Entry { at, header, n_bytes, stored }).is_some() {
-                return Err(fault(&format!("the entry `{}` stands twice", name.escape_ascii())));
+                return Err(fault(&format!("the entry `{}` stands twice", Shown(&String::from_utf8_lossy(name)))));
             }
             if let Some(folder) = name.strip_suffix(b"data.pkl")
                 && (folder.is_empty() || folder.ends_with(b"/"))
@@ -119,7 +120,8 @@ impl<'a> Archive<'a> {
         else {
             return Ok(None);
         };
-        let name = name.escape_ascii();
+        let name = String::from_utf8_lossy(name);
+        let name = Shown(&name);
         let fault = |problem: String| Fault::new(at, DIRECTORY, problem);
         if !stored {
             let problem =

@@ -167,7 +167,7 @@ impl Keys<'_> {
             Some(other) => {
                 return Err(self.refuse(format!(
                     "architecture `{}`: only `llama` models can run here",
-                    other.escape_debug()
+                    gguf::Shown(other)
                 )));
             }
             None => return Err(self.missing("general.architecture")),
@@ -216,7 +216,7 @@ impl Keys<'_> {
             Some(other) => Err(self.refuse(format!(
                 "rope scaling of the kind `{}` is not supported, \
                  only `linear` (`llama.rope.scaling.type`)",
-                other.escape_debug()
+                gguf::Shown(other)
             ))),
         }
     }

@@ -78,7 +78,7 @@ impl Tokenizer {
                 return Err(VocabularyError::Problem(format!(
                     "its tokenizer is `{}`, of which there is no implementation; there are `llama` (SentencePiece) and \
                      `gpt2` (byte-level BPE)",
-                    other.escape_debug()
+                    gguf::Shown(other)
                 )));
             }
         };

@@ -208,10 +208,11 @@ impl<'a> Tensors<'a> {
         // Tables of the rotation that old converters left in are computed here from the metadata.
         let left = self.left.iter().filter(|(name, _)| !name.ends_with(".attn_rot_embd.weight"));
         let Some((name, _)) = left.min_by_key(|(_, at)| **at) else { return Ok(()) };
-        let name = name.escape_debug().to_string();
+        let is_bias = name.ends_with(".bias");
+        let name = gguf::Shown(name);
         Err(Error::model(
             self.file,
-            if name.ends_with(".bias") {
+            if is_bias {
                 format!("tensor `{name}`: a model with biases is not supported")
             } else {
                 format!(

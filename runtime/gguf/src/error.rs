@@ -122,9 +122,10 @@ impl Problem {
     }
 }
 
-/// A name from a file as a message may show it: control characters escaped, because a terminal obeys them, and cut,
-/// because a key may have 64 KiB.
-pub(crate) struct Shown<'a>(pub(crate) &'a str);
+/// A text from a file as a message may show it: control characters escaped, because a terminal obeys them, and cut,
+/// because a name in a file may be as long as the file.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a>(pub &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

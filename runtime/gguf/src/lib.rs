@@ -32,7 +32,7 @@ mod value;
 mod wire;
 mod writer;
 
-pub use error::{Error, KeyError};
+pub use error::{Error, KeyError, Shown};
 pub use file::{File, TensorInfo};
 pub use metadata::Metadata;
 pub use output::{Fingerprint, Output};

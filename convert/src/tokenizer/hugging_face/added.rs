@@ -5,6 +5,7 @@ use super::settings::Settings;
 use super::{ADDED_SCORE, Files, Kind, Token};
 use crate::Error;
 use crate::json::{self, Keys, Members};
+use gguf::Shown;
 use std::collections::BTreeMap;
 
 /// A megabyte is ten thousand of them.
@@ -34,7 +35,7 @@ pub(super) fn read(
         let members: Members = json::read(&files.added_tokens, MAX_FILE_BYTES, "JSON object of tokens")?;
         for (text, id) in &members {
             let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
-                let key = text.escape_debug().to_string();
+                let key = Shown(text).to_string();
                 Keys::new(&files.added_tokens, &members).fault(&key, "its value is no id")
             })?;
             add(id, text, false);

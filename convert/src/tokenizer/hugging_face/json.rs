@@ -1,6 +1,7 @@
 //! `tokenizer.json`, as Hugging Face's `tokenizers` writes it: the parts that a GGUF has keys for.
 
 use crate::{Error, json};
+use gguf::Shown;
 use serde::Deserialize;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -86,7 +87,7 @@ impl TokenizerJson {
         match &file.model.vocab {
             Vocab::ByName(_) if kind == "BPE" => Ok(file),
             _ => {
-                let kind = kind.escape_debug();
+                let kind = Shown(kind);
                 let problem =
                     format!("its model is `{kind}`; Llama's and Mistral's are byte-pair encoding (`BPE`)");
                 Err(Error::malformed(path, "key `model`", problem))

@@ -1,8 +1,9 @@
 //! The pieces of a `tokenizer.json` by their ids, and its merges, checked against each other.
 
 use super::json::{Merge, TokenizerJson};
-use super::{Kind, Scheme, Token, Vocabulary, check_padding, pre_tokenizer};
+use super::{Kind, Scheme, Token, Vocabulary, byte_of, check_padding, pre_tokenizer};
 use crate::Error;
+use gguf::Shown;
 use quantize::Monitor;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -22,7 +23,7 @@ impl<'j> Pieces<'j> {
         check_padding(path, pieces.len() as u64 + json.added_tokens.0.len() as u64, n_rows)?;
         let n_ids = pieces.iter().map(|(_, id)| u64::from(*id) + 1).max().unwrap_or(0);
         let fault = |piece: &str, problem: String| {
-            Error::malformed(path, format_args!("piece `{}`", brief(piece)), problem)
+            Error::malformed(path, format_args!("piece `{}`", Shown(piece)), problem)
         };
         let mut by_id = vec![None; n_ids.min(n_rows) as usize];
         let mut ids = HashMap::with_capacity(pieces.len());
@@ -34,7 +35,7 @@ impl<'j> Pieces<'j> {
                 return Err(fault(piece, problem));
             };
             if let Some(other) = place.replace(piece.as_str()) {
-                return Err(fault(piece, format!("its id is {id}, and so is that of `{}`", brief(other))));
+                return Err(fault(piece, format!("its id is {id}, and so is that of `{}`", Shown(other))));
             }
             if ids.insert(piece.as_str(), *id).is_some() {
                 return Err(fault(piece, "it stands twice".into()));
@@ -49,18 +50,18 @@ impl<'j> Pieces<'j> {
                 Merge::Text(text) => {
                     let halves = text.split_once(' ').map(|(left, right)| [left, right]);
                     halves.ok_or_else(|| {
-                        fault(format!("`{}` is no two pieces with a space between", brief(text)))
+                        fault(format!("`{}` is no two pieces with a space between", Shown(text)))
                     })?
                 }
             };
             joined.clear();
             joined.extend([left, right]);
             if let Some(part) = [left, right, &joined].into_iter().find(|part| !ids.contains_key(part)) {
-                return Err(fault(format!("`{}` is no piece of the vocabulary", brief(part))));
+                return Err(fault(format!("`{}` is no piece of the vocabulary", Shown(part))));
             }
             // GGUF keeps the two with a space between.
             if joined.contains(' ') {
-                return Err(fault(format!("`{}` has a space in it, which GGUF cannot say", brief(&joined))));
+                return Err(fault(format!("`{}` has a space in it, which GGUF cannot say", Shown(&joined))));
             }
             merges.push([left, right]);
         }
@@ -90,7 +91,7 @@ pub(super) fn sentencepiece(
     let pieces = Pieces::new(json, path, n_rows)?;
     let kind = |piece: &str| match piece {
         _ if json.model.unk_token.as_deref() == Some(piece) => Kind::Unknown,
-        _ if is_byte(piece) => Kind::Byte,
+        _ if byte_of(piece.as_bytes()).is_some() => Kind::Byte,
         _ => Kind::Normal,
     };
     let added: HashSet<u32> = json.added_tokens.0.iter().map(|added| added.id).collect();
@@ -134,14 +135,4 @@ pub(super) fn sentencepiece(
     })
 }
 
-/// `<0x0A>`.
-fn is_byte(piece: &str) -> bool {
-    let hex = piece.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
-    hex.is_some_and(|hex| hex.len() == 2 && hex.bytes().all(|digit| digit.is_ascii_hexdigit()))
-}
 
-/// A piece short enough for a sentence.
-fn brief(piece: &str) -> String {
-    let escaped: String = piece.chars().take(40).collect();
-    escaped.escape_debug().to_string()
-}

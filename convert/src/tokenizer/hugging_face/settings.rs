@@ -5,6 +5,7 @@ use super::pre_tokenizer::steps;
 use super::{Added, Files, Kind, Scheme, Vocabulary};
 use crate::Error;
 use crate::json::{self, Keys, Members};
+use gguf::Shown;
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -38,7 +39,7 @@ impl Settings {
             return Ok(Vec::new());
         };
         let token = |(id, token): (&'_ String, &'_ Value)| {
-            let fault = |problem| tokens.fault(&id.escape_debug().to_string(), problem);
+            let fault = |problem| tokens.fault(&Shown(id).to_string(), problem);
             let number: u32 = id.parse().map_err(|_| fault("it is no id"))?;
             let text = token["content"].as_str().ok_or_else(|| fault("its `content` is no string"))?;
             Ok((number, text.to_owned(), token["special"].as_bool().unwrap_or(false)))

@@ -39,7 +39,7 @@ impl Bpe {
                 VocabularyError::Problem(format!(
                     "`tokenizer.ggml.pre` is `{}`, a way to cut words of which there is no implementation; there are \
                      `llama-bpe`, `gpt-2`, `qwen2` and `default`",
-                    name.escape_debug()
+                    gguf::Shown(name)
                 ))
             })?,
         };
@@ -104,7 +104,7 @@ fn read_merges(
             VocabularyError::Problem(format!(
                 "`tokenizer.ggml.merges` has `{}` in place {rank}, {what}; the file is damaged or was converted wrongly: \
                  convert it anew",
-                merge.escape_ascii()
+                gguf::Shown(&String::from_utf8_lossy(merge))
             ))
         };
         let halves = std::str::from_utf8(merge).ok().and_then(|merge| merge.split_once(' '));

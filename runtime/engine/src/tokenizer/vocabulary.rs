@@ -159,7 +159,7 @@ impl Vocabulary {
                 Kind::Byte => text.push(byte_of(token).ok_or_else(|| {
                     VocabularyError::Problem(format!(
                         "token {index} is of the type byte, but is called `{}` and not like `<0x0A>`",
-                        token.escape_ascii()
+                        gguf::Shown(&String::from_utf8_lossy(token))
                     ))
                 })?),
                 _ => text.extend_from_slice(token),
