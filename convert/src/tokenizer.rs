@@ -108,7 +108,8 @@ impl Vocabulary {
     /// Checks that any text has tokens: there is one for each byte, or an unknown one. Whoever runs the model needs that
     /// much, and should not learn it after the conversion.
     fn check_expresses_all_text(&self, path: &Path) -> Result<(), Error> {
-        let letters: HashMap<String, u8> = (0..=u8::MAX).map(|byte| (tiktoken::visible(&[byte]), byte)).collect();
+        let letters: HashMap<String, u8> =
+            (0..=u8::MAX).map(|byte| (tiktoken::visible(&[byte]), byte)).collect();
         let mut has_unknown = self.special.iter().any(|(word, _)| *word == "unknown");
         let mut has = [false; 256];
         for (id, Token { text, kind, .. }) in self.tokens.iter().enumerate() {
@@ -117,8 +118,10 @@ impl Vocabulary {
                     Some(byte) => has[usize::from(byte)] = true,
                     None => {
                         let text = String::from_utf8_lossy(text);
-                        let problem =
-                            format!("it is of the type byte, but is called `{}` and not like `<0x0A>`", Shown(&text));
+                        let problem = format!(
+                            "it is of the type byte, but is called `{}` and not like `<0x0A>`",
+                            Shown(&text)
+                        );
                         return Err(Error::malformed(path, format_args!("token {id}"), problem));
                     }
                 },

@@ -132,6 +132,11 @@ const CASES: &[Case] = &[
         &["consolidated.01.pth", "missing"],
     ),
     (
+        "a name as long as the pickle",
+        |b| b.put(SHARD, fixture::save_pickled(&[b"\x80\x02ctorch\n", &[b'x'; 9000][..], b"\n."].concat(), &[])),
+        &[SHARD, "byte", "`torch.xxx", "…`"],
+    ),
+    (
         "a listed shard missing",
         |b| b.put("checklist.chk", format!("{ZEROS}  consolidated.01.pth\n")),
         &["consolidated.01.pth", "missing"],
@@ -246,6 +251,17 @@ const CASES: &[Case] = &[
         &["tokenizer.model", "11 tokens"],
     ),
     (
+        "no token for what is unknown, and none for bytes",
+        // The trainer's settings: unk_id, whose key takes two bytes, is -1, which takes ten.
+        |b| {
+            let mut tokenizer = fixture::tokenizer(10);
+            tokenizer.extend([0x12, 14, 0x18, 2, 0xc0, 2]);
+            tokenizer.extend([&[0xff; 9][..], &[1]].concat());
+            b.put("tokenizer.model", tokenizer);
+        },
+        &["tokenizer.model", "neither an unknown token nor one for the byte 0x00"],
+    ),
+    (
         "tokenizer of Llama 3",
         |b| b.put("tokenizer.model", "IQ== 0\nIg== 1\n"),
         &["tokenizer.model", "0x00", "Llama 3"],
@@ -275,6 +291,7 @@ fn refuse(bench: &Bench, what: &str, said: &[&str]) {
     for part in said {
         assert!(error.contains(part), "{what}: `{part}` is not in: {error}");
     }
+    assert!(!error.contains(char::is_control) && error.len() < 1000, "{what}: {error:?}");
     assert_eq!(bench.left(), 0, "{what}: something was left behind");
 }
 

@@ -16,8 +16,8 @@ mod state_dict;
 pub(super) use state_dict::{StorageEntry, TensorEntry, state_dict};
 
 use super::Fault;
-use globals::{GLOBALS, Global, StorageType};
 use gguf::Shown;
+use globals::{GLOBALS, Global, StorageType};
 use std::collections::HashMap;
 
 /// Python's pickler pushes at most a thousand pairs before it stores them; a tuple has a handful of items.

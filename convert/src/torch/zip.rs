@@ -63,7 +63,10 @@ impl<'a> Archive<'a> {
             };
             let stored = field(10)? == 0 && field(8)? & 1 == 0 && n_bytes == packed_bytes;
             if entries.insert(name, Entry { at, header, n_bytes, stored }).is_some() {
-                return Err(fault(&format!("the entry `{}` stands twice", Shown(&String::from_utf8_lossy(name)))));
+                return Err(fault(&format!(
+                    "the entry `{}` stands twice",
+                    Shown(&String::from_utf8_lossy(name))
+                )));
             }
             if let Some(folder) = name.strip_suffix(b"data.pkl")
                 && (folder.is_empty() || folder.ends_with(b"/"))

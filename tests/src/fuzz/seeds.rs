@@ -188,7 +188,7 @@ pub(super) fn templates() -> Vec<&'static str> {
         "{% set ns = namespace(text='', n=0) %}{% for m in messages %}{% if loop.index0 % 2 == 1 %}{% continue %}\
          {% elif ns.n > 3 %}{% break %}{% endif %}{% set ns.n = ns.n + 1 %}{% set ns.text = ns.text + m['content'][:2] %}\
          {% endfor %}{{ ns.text|upper|replace('a', 'b') }}{{ bos_token }}",
-        "{%- if messages[0]['role'] == 'system' %}{{- raise_exception('no ' + messages[0].content.split(' ')|join('-')) }}\
+        "{%- if messages[0]['role'] == 'tool' %}{{- raise_exception('no ' + messages[0].content.split(' ')|join('-')) }}\
          {%- endif %}{{ messages|length }}{{ {'a': [1, 2.5, none]}|tojson }}{{ range(3)|list }}{{ strftime_now('%d %b %Y') }}",
         "{# a #}{{ ('x' * 3).strip().startswith('x') and not messages is defined or messages[-1].items()|sort }}{{ 7 // 2 ** 3 }}",
     ]

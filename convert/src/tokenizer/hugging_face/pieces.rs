@@ -134,5 +134,3 @@ pub(super) fn sentencepiece(
         add_space_prefix: Some(add_space_prefix),
     })
 }
-
-
