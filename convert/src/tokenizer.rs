@@ -14,7 +14,7 @@ pub(crate) use tiktoken::Release;
 
 use crate::{Error, foreign, input};
 use gguf::{Metadata, Shown, Strings};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// The largest vocabularies (250 000 pieces) have 5 MB.
@@ -147,6 +147,23 @@ impl Vocabulary {
             )),
             None => Ok(()),
         }
+    }
+
+    /// Checks that merges are of pieces that text becomes, and not of those that were added under the same text with a
+    /// meaning.
+    fn check_merges(&self, path: &Path) -> Result<(), Error> {
+        let Scheme::ByteLevel { merges, .. } = &self.scheme else { return Ok(()) };
+        let from_text = |token: &&Token| matches!(token.kind, Kind::Normal | Kind::UserDefined);
+        let texts: HashSet<&[u8]> = self.tokens.iter().filter(from_text).map(|token| &*token.text).collect();
+        for (rank, merge) in merges.iter().enumerate() {
+            let (left, right) = merge.split_once(' ').unwrap_or((merge, ""));
+            let is_none = |part: &&str| !texts.contains(part.as_bytes());
+            if let Some(part) = [left, right, &format!("{left}{right}")].into_iter().find(is_none) {
+                let problem = format!("`{}` is no piece that text becomes, but a control token", Shown(part));
+                return Err(Error::malformed(path, format_args!("merge {rank}"), problem));
+            }
+        }
+        Ok(())
     }
 
     /// Whether it has Llama 3's scheme.

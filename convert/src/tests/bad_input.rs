@@ -132,8 +132,24 @@ const CASES: &[Case] = &[
         &["consolidated.01.pth", "missing"],
     ),
     (
+        "a storage whose name a terminal obeys",
+        |b| {
+            let tensors = fixture::tensors();
+            let mut pickle = Pickle::state_dict(&tensors).0;
+            let key = pickle.windows(6).position(|part| part == b"X\x01\0\0\x000").unwrap() + 5;
+            pickle[key] = 0x1b;
+            b.put(SHARD, fixture::save_pickled(&pickle, &tensors));
+        },
+        &[SHARD, r"no entry data/\u{1b}, which"],
+    ),
+    (
         "a name as long as the pickle",
-        |b| b.put(SHARD, fixture::save_pickled(&[b"\x80\x02ctorch\n", &[b'x'; 9000][..], b"\n."].concat(), &[])),
+        |b| {
+            b.put(
+                SHARD,
+                fixture::save_pickled(&[b"\x80\x02ctorch\n", &[b'x'; 9000][..], b"\n."].concat(), &[]),
+            )
+        },
         &[SHARD, "byte", "`torch.xxx", "…`"],
     ),
     (

@@ -308,7 +308,7 @@ const CASES: &[Case] = &[
             ("tokenizer.ggml.tokens 6", "<|im_end|>"),
             ("tokenizer.ggml.tokens 7", "<mask>"),
             ("tokenizer.ggml.tokens 8", "x y"),
-            ("tokenizer.ggml.token_type", "I32([1, 1, 3, 6, 2, 4, 3, 3, 4, 5])"),
+            ("tokenizer.ggml.token_type", "I32([2, 1, 3, 6, 2, 4, 3, 3, 4, 5])"),
             ("tokenizer.ggml.bos_token_id", "U32(2)"),
             ("tokenizer.ggml.eos_token_id", "U32(6)"),
             ("tokenizer.ggml.unknown_token_id", "U32(4)"),
@@ -354,7 +354,7 @@ const CASES: &[Case] = &[
         },
         &[(
             "tokenizer.ggml.scores",
-            "F32([-3.0, -4.0, -1.0, -0.0, -2.0, -1000.0, -1000.0, -1000.0, -1000.0, -1000.0])",
+            "F32([0.0, -3.0, -1.0, -0.0, -2.0, -1000.0, -1000.0, -1000.0, -1000.0, -1000.0])",
         )],
         &["not in SentencePiece's order"],
     ),

@@ -68,6 +68,7 @@ pub(crate) fn read(files: &Files, n_rows: u64, monitor: &dyn Monitor) -> Result<
     };
     fit(&mut vocabulary, path, &added, n_rows, monitor)?;
     settings.apply(json.as_ref(), &added, &mut vocabulary);
+    vocabulary.check_merges(path)?;
     vocabulary.check_expresses_all_text(path)?;
     Ok(vocabulary)
 }

@@ -112,7 +112,7 @@ impl<'a> Archive<'a> {
             None => Err(Fault::new(
                 0,
                 DIRECTORY,
-                format!("no entry data/{key}, which the pickle names as a storage"),
+                format!("no entry data/{}, which the pickle names as a storage", Shown(key)),
             )),
         }
     }

@@ -9,7 +9,7 @@
 
 use super::byte_letters;
 use super::pre_tokenizer::PreTokenizer;
-use super::vocabulary::{Vocabulary, VocabularyError, required};
+use super::vocabulary::{SHOWN_BYTES, Vocabulary, VocabularyError, required};
 use gguf::Metadata;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -104,7 +104,7 @@ fn read_merges(
             VocabularyError::Problem(format!(
                 "`tokenizer.ggml.merges` has `{}` in place {rank}, {what}; the file is damaged or was converted wrongly: \
                  convert it anew",
-                gguf::Shown(&String::from_utf8_lossy(merge))
+                merge[..merge.len().min(SHOWN_BYTES)].escape_ascii()
             ))
         };
         let halves = std::str::from_utf8(merge).ok().and_then(|merge| merge.split_once(' '));

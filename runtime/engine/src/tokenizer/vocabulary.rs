@@ -11,6 +11,9 @@ use gguf::{KeyError, Metadata, Strings};
 /// SentencePiece's mark for a space.
 pub(super) const SPACE_MARK: &str = "\u{2581}";
 
+/// A token may be as long as its file; a sentence shows no more of one.
+pub(super) const SHOWN_BYTES: usize = 80;
+
 /// Texts of tokens that end a turn in the model families that are built on `llama`. Many fine-tunes name only one of
 /// theirs in the metadata, or none, and then never stop.
 const END_TEXTS: [&str; 8] = [
@@ -159,7 +162,7 @@ impl Vocabulary {
                 Kind::Byte => text.push(byte_of(token).ok_or_else(|| {
                     VocabularyError::Problem(format!(
                         "token {index} is of the type byte, but is called `{}` and not like `<0x0A>`",
-                        gguf::Shown(&String::from_utf8_lossy(token))
+                        token[..token.len().min(SHOWN_BYTES)].escape_ascii()
                     ))
                 })?),
                 _ => text.extend_from_slice(token),
