@@ -68,7 +68,7 @@ impl<'a> View<'a> {
             (&[n_rows, n_cols], &[row, col]) => (Some(n_rows), n_cols, row, col),
             (&[n_cols], &[col]) => (None, n_cols, 0, col),
             _ => {
-                let shape = brief(&shape);
+                let shape = brief(shape);
                 return Err(format!("shape {shape}: a tensor of a Llama has one or two dimensions"));
             }
         };

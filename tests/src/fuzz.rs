@@ -18,6 +18,7 @@ mod ground;
 mod mutate;
 mod seeds;
 mod targets;
+mod words;
 
 pub use targets::{NAMES, Target};
 

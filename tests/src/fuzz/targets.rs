@@ -4,8 +4,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::Input;
 use super::seeds::{self, N_VOCAB};
+use super::{Input, words};
 use crate::checkpoint::{self, Dtype};
 use blocks::{Block, with_block};
 use convert::ChatTemplate as Template;
@@ -54,10 +54,10 @@ impl Target {
         let home = if in_memory.is_dir() { TempDir::new_in(in_memory) } else { TempDir::new() };
         let home = home.expect("a folder can be made");
         let at = |form: &str| home.path().join(form);
-        let (forms, words): (Vec<Form>, &[&[u8]]) = match name {
-            "gguf" => (vec![gguf(&at("gguf"))], GGUF_WORDS),
-            "torch" => (vec![shard(&at("zip")), pickle(&at("pickle"))], TORCH_WORDS),
-            "safetensors" => (vec![safetensors(&at("hugging-face"))], JSON_WORDS),
+        let (forms, words): (Vec<Form>, &'static [&'static [u8]]) = match name {
+            "gguf" => (vec![gguf(&at("gguf"))], words::GGUF),
+            "torch" => (vec![shard(&at("zip")), pickle(&at("pickle"))], words::TORCH),
+            "safetensors" => (vec![safetensors(&at("hugging-face"))], words::JSON),
             "tokenizer" => (
                 vec![
                     tokenizer_model(&at("meta"), seeds::sentencepiece(N_VOCAB)),
@@ -65,10 +65,10 @@ impl Target {
                     tokenizer_json(&at("pieces"), seeds::tokenizer_json(N_VOCAB).to_string()),
                     tokenizer_json(&at("bytes"), byte_level_json(&at("made"))),
                 ],
-                JSON_WORDS,
+                words::JSON,
             ),
-            "params" => (vec![params(&at("meta")), config(&at("hugging-face"))], JSON_WORDS),
-            "template" => (vec![template()], TEMPLATE_WORDS),
+            "params" => (vec![params(&at("meta")), config(&at("hugging-face"))], words::JSON),
+            "template" => (vec![template()], words::TEMPLATE),
             _ => return None,
         };
         let name = NAMES.into_iter().find(|known| *known == name)?;
@@ -83,7 +83,7 @@ impl Target {
     pub fn of(seed: &[u8], try_: impl FnMut(&[u8]) -> Result<Result<(), String>, String> + 'static) -> Self {
         let seeds = vec![Input { form: 0, bytes: seed.to_vec() }];
         let forms = vec![Form { seeds: vec![seed.to_vec()], try_: Box::new(try_) }];
-        Self { name: "own", seeds, words: JSON_WORDS, forms, home: None }
+        Self { name: "own", seeds, words: words::JSON, forms, home: None }
     }
 
     /// Tries an input.
@@ -92,177 +92,6 @@ impl Target {
         (self.forms[form].try_)(&input.bytes)
     }
 }
-
-const GGUF_WORDS: &[&[u8]] = &[
-    b"GGUF",
-    b"general.architecture",
-    b"llama",
-    b"general.alignment",
-    b"llama.block_count",
-    b"llama.context_length",
-    b"llama.attention.head_count_kv",
-    b"llama.attention.key_length",
-    b"llama.rope.scaling.type",
-    b"linear",
-    b"yarn",
-    b"llama.rope.scaling.factor",
-    b"llama.rope.dimension_count",
-    b"tokenizer.ggml.tokens",
-    b"tokenizer.ggml.scores",
-    b"tokenizer.ggml.merges",
-    b"tokenizer.ggml.model",
-    b"gpt2",
-    b"tokenizer.ggml.pre",
-    b"llama-bpe",
-    b"tokenizer.chat_template",
-    b"tokenizer.ggml.eos_token_id",
-    b"token_embd.weight",
-    b"output.weight",
-    b"rope_freqs.weight",
-    b"blk.0.attn_q.weight",
-    b"<0x0A>",
-    b"\x09\0\0\0\x08\0\0\0",
-    b"\0\0\xc0\x7f",
-    b"\0\x7c",
-];
-
-const TORCH_WORDS: &[&[u8]] = &[
-    b"PK\x01\x02",
-    b"PK\x03\x04",
-    b"PK\x05\x06",
-    b"PK\x06\x06",
-    b"PK\x06\x07",
-    b"\x01\0\x10\0",
-    b"archive/data.pkl",
-    b"archive/data/0",
-    b"archive/byteorder",
-    b"big",
-    b"\x80\x02",
-    b"}(",
-    b"X\x04\0\0\0norm",
-    b"ctorch._utils\n_rebuild_tensor_v2\n",
-    b"ctorch\nHalfStorage\n",
-    b"ccollections\nOrderedDict\n",
-    b"cos\nsystem\n",
-    b"J\xff\xff\xff\xff",
-    b"\x8a\x08",
-    b"K\0",
-    b"t",
-    b"Q",
-    b"R",
-    b"u.",
-    b"h\0",
-    b"q\0",
-    b"\x85",
-    b"\x86",
-    b"\x87",
-    b"0",
-    b"2",
-    b"1",
-    b"b",
-    b"a",
-    b"e",
-    b"s",
-    b"(",
-    b"]",
-    b")",
-    b"N",
-    b"\x88",
-];
-
-const JSON_WORDS: &[&[u8]] = &[
-    b"{",
-    b"}",
-    b"[",
-    b"]",
-    b"\"",
-    b":",
-    b",",
-    b"null",
-    b"true",
-    b"false",
-    b"-1",
-    b"1e999",
-    b"0.5",
-    b"\\u0000",
-    b"\\ud800",
-    b"{\"a\":",
-    b"[[",
-    b"\"dtype\":\"F16\"",
-    b"\"data_offsets\":[0,0]",
-    b"\"shape\":[]",
-    b"\"id\":0",
-    b"\"special\":true",
-    b"\"content\":\"\"",
-    b"\"type\":\"BPE\"",
-    b"\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}",
-    b"\"tie_word_embeddings\":true",
-    b"\xe2\x96\x81",
-    b"<0x00>",
-    b"\xff",
-    b"\0",
-    b" ",
-    b"\n",
-    b"=",
-    b"\x0a\x05\x0a\x03",
-    b"\x12\x02\x18\x02",
-];
-
-const TEMPLATE_WORDS: &[&[u8]] = &[
-    b"{{",
-    b"}}",
-    b"{%",
-    b"%}",
-    b"{#",
-    b"#}",
-    b"{%- ",
-    b" -%}",
-    b"for m in messages",
-    b"endfor",
-    b"if",
-    b"endif",
-    b"elif x",
-    b"else",
-    b"set x = ",
-    b"namespace(",
-    b"range(1000000000)",
-    b"* 1000000",
-    b"|join",
-    b"|tojson",
-    b"|list",
-    b"|sort",
-    b"|map('upper')",
-    b"~",
-    b"messages[0].content",
-    b"raise_exception('x')",
-    b"macro a()",
-    b"endmacro",
-    b"a()",
-    b"loop.index",
-    b"(",
-    b")",
-    b"[",
-    b"]",
-    b"'",
-    b"not ",
-    b" in ",
-    b" is defined",
-    b"{% break %}",
-    b"{% continue %}",
-    b"recursive",
-    b"loop(m)",
-    b"|replace('', 'aa')",
-    b".split('')",
-    b"** 9",
-    b"//0",
-    b"|indent(999999999)",
-    b"strftime_now('%Y')",
-    b"[::-1]",
-    b"|batch(0)",
-    b"|center(99999999)",
-    b"{% raw %}",
-    b"\xf0\x9f\x98\x80",
-];
 
 /// A GGUF: opened, shown, verified, run and quantized.
 fn gguf(home: &Path) -> Form {
