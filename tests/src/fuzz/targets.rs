@@ -10,7 +10,7 @@ use crate::checkpoint::{self, Dtype};
 use blocks::{Block, with_block};
 use convert::ChatTemplate as Template;
 use engine::{ChatTemplate, Message, Model, Role, Session, SessionOptions, Tokenizer};
-use quantize::FileType;
+use quantize::{FileType, Work};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -136,7 +136,8 @@ fn use_gguf(path: &Path, output: &Path) -> Result<Result<(), String>, String> {
             blocks.iter().for_each(|block| block.decode(&mut weights));
         }, else ());
     }
-    let options = quantize::Options { file_type: FileType::Q8_0, allow_requantize: true };
+    let options =
+        quantize::Options { file_type: FileType::Q8_0, allow_requantize: true, work: Work::default() };
     if quantize::quantize(&file, output, &options, &()).is_ok() {
         let opened = gguf::File::open(output);
         std::fs::remove_file(output).map_err(|error| format!("no output, and no error: {error}"))?;
