@@ -4,10 +4,10 @@
 //! The contract: it returns, within bounded time; it never panics, in any thread; it takes at most 32 MiB and four times
 //! the input; what it refuses, it refuses with one line of visible characters; and it leaves nothing behind.
 //!
-//! - [`targets`]: what is fed, its seeds, its words. An input is a file of some *form*: one target may have several, as
+//! - `targets`: what is fed, its seeds, its words. An input is a file of some *form*: one target may have several, as
 //!   `tokenizer.model` and `tokenizer.json`.
-//! - [`mutate`]: from inputs to inputs, by the habits of the formats: numbers, lengths before what they measure, words.
-//! - [`ground`]: which inputs led somewhere new. They are kept and mutated further. Always: a new kind of sentence. Built
+//! - `mutate`: from inputs to inputs, by the habits of the formats: numbers, lengths before what they measure, words.
+//! - `ground`: which inputs led somewhere new. They are kept and mutated further. Always: a new kind of sentence. Built
 //!   with `-Cinstrument-coverage --cfg coverage` (`scripts/fuzz` does): a part of the program that was not reached before, too.
 //!
 //! A run is determined by its seed (with coverage: as far as threads let it). Every input lies in a file before it is tried: what ends the process (a stack

@@ -24,9 +24,9 @@ use std::fmt::Write;
 /// The name of the one template.
 const NAME: &str = "chat_template";
 
-/// Steps that a rendering may take; one also pays for 64 bytes: 64 MiB at most. A conversation of 500 long messages
-/// through Llama 3.1's template takes a hundredth of that.
-const FUEL: u64 = 1 << 20;
+/// Steps that a rendering may take; one also pays for 64 bytes. That is 16 MiB, and twice as much while a text grows. A
+/// conversation of 500 long messages through Llama 3.1's template takes a twentieth of it.
+const FUEL: u64 = 1 << 18;
 
 /// The parser descends into operators and `elif`s without a limit of its own. Within [`limits`] it needs less than
 /// half of this, measured without optimization; untouched pages cost nothing.
