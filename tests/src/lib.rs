@@ -10,6 +10,7 @@ mod compare;
 pub mod counting;
 pub mod fuzz;
 mod models;
+pub mod tiktoken;
 
 pub use compare::{Divergence, Window, log_softmax, windows};
 pub use models::{bundled, convert_checkpoint, converted, decoded_to_f32, quantized, scratch_folder};

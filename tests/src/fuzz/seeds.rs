@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::checkpoint::{Dtype, Tensor};
+use crate::tiktoken;
 use serde_json::{Value, json};
 
 /// Width of the seeds' models.
@@ -70,23 +71,11 @@ pub(super) fn sentencepiece(n_vocab: usize) -> Vec<u8> {
     model
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let quad = |three: &[u8]| -> String {
-        let bits = three.iter().chain(&[0; 2]).take(3).fold(0u32, |bits, &byte| bits << 8 | u32::from(byte));
-        let digit =
-            |i: usize| if i <= three.len() { DIGITS[(bits >> (18 - 6 * i)) as usize & 63] } else { b'=' };
-        (0..4).map(|i| char::from(digit(i))).collect()
-    };
-    bytes.chunks(3).map(quad).collect()
-}
-
-/// Llama 3's `tokenizer.model`: a line of base64 and a rank for each token.
+/// Llama 3's `tokenizer.model`.
 pub(super) fn tiktoken() -> Vec<u8> {
     let words = ["ab", "abc", " a", "bc", "cd", "abcd", " ab", " abc"].map(|word| word.as_bytes().to_vec());
     let tokens = (0..=u8::MAX).map(|byte| vec![byte]).chain(words);
-    let lines = tokens.take(N_VOCAB - N_SPECIAL).enumerate();
-    lines.map(|(rank, token)| format!("{} {rank}\n", base64(&token))).collect::<String>().into_bytes()
+    tiktoken::file(tokens.take(N_VOCAB - N_SPECIAL)).into_bytes()
 }
 
 /// `config.json` of a model with [`tensors`].

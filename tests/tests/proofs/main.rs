@@ -5,6 +5,7 @@
 mod chat;
 mod files;
 mod golden;
+mod llama3;
 mod reference;
 mod shards;
 mod tidy;

@@ -6,6 +6,7 @@ use gguf::File;
 use llamita_tests::checkpoint::{self, Dtype, Tensor};
 use llamita_tests::{convert_checkpoint, scratch_folder, vector};
 use quantize::FileType;
+use std::path::Path;
 
 #[test]
 fn llama_2_tokenizes_as_llama_cpp_both_ways() {
@@ -17,15 +18,19 @@ fn llama_3_tokenizes_as_llama_cpp_both_ways() {
     assert_vectors("ggml-vocab-llama-bpe.gguf");
 }
 
-/// Cases of `NAME.inp` (texts between separator lines) and `NAME.out` (a line of ids each).
 fn assert_vectors(name: &str) {
     let Some(path) = vector(&format!("vocab/{name}")) else { return };
+    let tokenizer = Tokenizer::from_gguf(&File::open(&path).unwrap()).unwrap();
+    check_vectors(&path, &tokenizer);
+}
+
+/// Cases of `NAME.inp` (texts between separator lines) and `NAME.out` (a line of ids each), both ways.
+pub(crate) fn check_vectors(path: &Path, tokenizer: &Tokenizer) {
     let read = |end: &str| std::fs::read_to_string(format!("{}{end}", path.display())).unwrap();
     let (texts, ids) = (read(".inp"), read(".out"));
     let texts: Vec<&str> = texts.split("\n__ggml_vocab_test__\n").collect();
     let ids: Vec<Vec<u32>> =
         ids.lines().map(|line| line.split_whitespace().map(|id| id.parse().unwrap()).collect()).collect();
-    let tokenizer = Tokenizer::from_gguf(&File::open(&path).unwrap()).unwrap();
     let mut n_cases = 0;
     for (text, ids) in texts.iter().zip(&ids) {
         assert_eq!(&tokenizer.encode(text, false), ids, "{text:?}");
