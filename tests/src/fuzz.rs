@@ -48,12 +48,23 @@ pub struct Options {
     pub time: Duration,
     /// Of the random numbers.
     pub seed: u64,
+    /// How inputs are made.
+    pub change: Change,
     /// Where inputs lie: the one that is tried, those with findings, and those that are worth keeping.
     pub folder: PathBuf,
     /// Whether those are written there, and read from there at the start.
     pub keep: bool,
     /// Whether a line says every minute how far it is.
     pub report: bool,
+}
+
+/// How inputs are made of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// By the habits of the formats, also of inputs that led somewhere new.
+    Any,
+    /// One bit of a sound input.
+    Bit,
 }
 
 /// What came of it.
@@ -93,6 +104,7 @@ pub fn fuzz(target: &mut Target, options: &Options) -> std::io::Result<Report> {
         let input = match at < n_known {
             true => corpus[at].clone(),
             // Half of them from what is sound: a change to a file that is refused seldom gets further than it did.
+            false if options.change == Change::Bit => mutate::flip(&mut random, &target.seeds),
             false => {
                 let of_sound = random.below(2) == 0;
                 let from = if of_sound { &sound } else { &corpus };
@@ -107,7 +119,7 @@ pub fn fuzz(target: &mut Target, options: &Options) -> std::io::Result<Report> {
                 let is_sound = told.is_ok();
                 report.accepted += u64::from(is_sound);
                 let told = told.err().map_or_else(String::new, |sentence| shape(&sentence));
-                if ground.is_new(&told) && at >= n_known {
+                if ground.is_new(&told) && at >= n_known && options.change == Change::Any {
                     if options.keep {
                         let name = format!("{}-kept-{}-form-{}", target.name, corpus.len(), input.form);
                         std::fs::write(options.folder.join(name), &input.bytes)?;

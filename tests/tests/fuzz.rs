@@ -5,7 +5,8 @@
 #![forbid(unsafe_code)]
 
 use llamita_tests::counting::Counting;
-use llamita_tests::fuzz::{Input, NAMES, Options, Target, again, fuzz};
+use llamita_tests::fuzz::{Change, Input, NAMES, Options, Target, again, fuzz};
+use std::path::Path;
 use std::time::Duration;
 
 #[global_allocator]
@@ -16,6 +17,7 @@ static ALLOCATOR: Counting = Counting;
 fn nearly_right_inputs_break_no_contract() {
     the_driver_finds_what_breaks_it();
     let folder = tempfile::tempdir().expect("a folder");
+    a_flipped_bit_does_no_harm(folder.path());
     for name in NAMES {
         let mut target = Target::new(name).expect("it is one of the names");
         for input in target.seeds.clone() {
@@ -27,6 +29,7 @@ fn nearly_right_inputs_break_no_contract() {
             executions: 700,
             time: Duration::MAX,
             seed: 1,
+            change: Change::Any,
             folder: folder.path().to_owned(),
             keep: false,
             report: false,
@@ -43,6 +46,24 @@ fn nearly_right_inputs_break_no_contract() {
         );
         assert!(report.kept > target.seeds.len() + 5, "{name}: {} kept", report.kept);
     }
+}
+
+/// 5000 here; `fuzz gguf flips 50000` makes ten times as many.
+fn a_flipped_bit_does_no_harm(folder: &Path) {
+    let mut target = Target::new("gguf").expect("it is one of the names");
+    let options = Options {
+        executions: 5000,
+        time: Duration::MAX,
+        seed: 2,
+        change: Change::Bit,
+        folder: folder.to_owned(),
+        keep: false,
+        report: false,
+    };
+    let report = fuzz(&mut target, &options).expect("the folder can be written");
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    // Most bits are of weights or of the vocabulary; those of lengths and types are the ones that are refused.
+    assert!((500..4900).contains(&report.accepted), "{} of 5000 taken", report.accepted);
 }
 
 /// What a target did, and what the driver has to say of it.
@@ -68,8 +89,15 @@ fn the_driver_finds_what_breaks_it() {
         assert!(found.as_ref().is_err_and(|broken| broken.contains(says)), "{says}: {found:?}");
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().to_owned();
-        let options =
-            Options { executions: 50, time: Duration::MAX, seed: 1, folder: path, keep: true, report: false };
+        let options = Options {
+            executions: 50,
+            time: Duration::MAX,
+            seed: 1,
+            change: Change::Any,
+            folder: path,
+            keep: true,
+            report: false,
+        };
         let report = fuzz(&mut target, &options).expect("the folder can be written");
         assert_eq!(report.findings.len(), 1, "{says}: {:?}", report.findings);
         assert!(report.findings.values().all(|path| path.exists()), "{says}: the input is kept");

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! fuzz TARGET [SECONDS] [SEED] [FOLDER]     feed it; the folder keeps what was found, and what is worth going on from
+//! fuzz TARGET flips N [SEED]                N sound inputs with one bit changed
 //! fuzz TARGET try FILE                      try one input again (its form is the number at the end of its name)
 //! ```
 //! Exit status 1: something broke the contract.
@@ -9,7 +10,7 @@
 #![forbid(unsafe_code)]
 
 use llamita_tests::counting::Counting;
-use llamita_tests::fuzz::{self, Input, NAMES, Options, Target};
+use llamita_tests::fuzz::{self, Change, Input, NAMES, Options, Target};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,24 +23,26 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let Some(mut target) = args.first().and_then(|name| Target::new(name)) else {
         eprintln!(
-            "fuzz TARGET [SECONDS] [SEED] [FOLDER]\nfuzz TARGET try FILE\ntargets: {}",
+            "fuzz TARGET [SECONDS] [SEED] [FOLDER]\nfuzz TARGET flips N [SEED]\nfuzz TARGET try FILE\ntargets: {}",
             NAMES.join(", ")
         );
         return ExitCode::from(2);
     };
     let sound = match args[1..] {
+        ["flips", n, ..] => feed(&mut target, &args[1..], Change::Bit, n.parse().unwrap_or(0)),
         ["try", file] => try_again(&mut target, Path::new(file)),
-        _ => feed(&mut target, &args),
+        _ => feed(&mut target, &args, Change::Any, u64::MAX),
     };
     if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn feed(target: &mut Target, args: &[&str]) -> bool {
+fn feed(target: &mut Target, args: &[&str], change: Change, executions: u64) -> bool {
     let number = |at: usize, default: u64| args.get(at).and_then(|text| text.parse().ok()).unwrap_or(default);
     let folder = args.get(3).map_or_else(|| std::env::temp_dir().join("llamita-fuzz"), PathBuf::from);
-    let time = Duration::from_secs(number(1, 60));
+    let is_timed = change == Change::Any;
+    let time = if is_timed { Duration::from_secs(number(1, 60)) } else { Duration::MAX };
     let options =
-        Options { executions: u64::MAX, time, seed: number(2, 1), folder, keep: true, report: true };
+        Options { executions, time, seed: number(2, 1), change, folder, keep: is_timed, report: true };
     match fuzz::fuzz(target, &options) {
         Ok(report) => report.findings.is_empty(),
         Err(error) => {

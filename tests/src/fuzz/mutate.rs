@@ -62,6 +62,14 @@ impl Random {
     }
 }
 
+/// One of the seeds with one bit changed.
+pub(super) fn flip(random: &mut Random, seeds: &[Input]) -> Input {
+    let Input { form, mut bytes } = random.pick(seeds).clone();
+    let bit = random.below(8 * bytes.len());
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    Input { form, bytes }
+}
+
 /// Makes new inputs.
 #[derive(Debug)]
 pub(super) struct Mutator<'a> {

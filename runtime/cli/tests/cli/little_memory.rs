@@ -1,18 +1,8 @@
 //! A bound on memory is kept: the system itself enforces it here, with a limit on the process's data.
 
-use crate::{Ended, arg, deep_checkpoint, llamita, model};
+use crate::{Ended, arg, deep_checkpoint, llamita, model, within};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use tempfile::TempDir;
-
-/// Runs a call in a process that may have so much data, its threads' stacks included.
-fn with_data_limit(mib: u64, args: &[&str]) -> Ended {
-    let whole = llamita(args);
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -d \"$0\" && exec \"$@\"", &(mib * 1024).to_string()]);
-    command.arg(whole.get_program()).args(whole.get_args()).stdin(Stdio::null());
-    Ended::from(command.output().expect("a shell runs"))
-}
 
 /// The least that a call says it takes, in MiB, when it is given nothing.
 fn least(args: &[&str]) -> u64 {
@@ -48,7 +38,7 @@ fn check(folder: &Path, args: &[&str], threads: &str) {
         // The limit itself is what the process may use, and the default.
         (large_args, least + 8),
     ] {
-        let ended = with_data_limit(limit, &args);
+        let ended = Ended::from(within(limit, &llamita(&args)).output().expect("a shell runs"));
         assert_eq!(ended.status, Some(0), "{args:?} within {limit} MiB: {}", ended.stderr);
     }
     assert!(std::fs::read(small).unwrap() == std::fs::read(large).unwrap(), "{args:?}");

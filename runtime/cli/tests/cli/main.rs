@@ -26,6 +26,15 @@ fn llamita<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>) -> Comm
     command
 }
 
+/// The same call in a process that may have so much data, its threads' stacks included; only Linux can bound it.
+fn within(mib: u64, call: &Command) -> Command {
+    let bound = if cfg!(target_os = "linux") { (mib * 1024).to_string() } else { "unlimited".to_owned() };
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -d \"$0\" && exec \"$@\"", &bound]);
+    command.arg(call.get_program()).args(call.get_args()).stdin(Stdio::null());
+    command
+}
+
 /// Runs a call that must succeed.
 #[track_caller]
 fn succeed<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>) -> Ended {
@@ -115,7 +124,11 @@ struct Bad<'a> {
     says: &'a [&'a str],
 }
 
-/// Runs the call in an empty folder: it fails within a second, with a sentence, and leaves nothing behind.
+/// Memory that any input may take: 32 MiB, and four times the metadata that are there, which no case here has a megabyte of.
+const BAD_MIB: u64 = 36;
+
+/// Runs the call in an empty folder: it fails within a second and within [`BAD_MIB`], with a sentence, and leaves nothing
+/// behind.
 #[track_caller]
 fn check_bad(bad: &Bad<'_>) {
     let Bad { case, args, status, says } = bad;
@@ -124,7 +137,8 @@ fn check_bad(bad: &Bad<'_>) {
     let mut best = Duration::MAX;
     for _ in 0..3 {
         let start = Instant::now();
-        let ended = Ended::from(llamita(*args).current_dir(folder.path()).output().expect("the binary runs"));
+        let mut call = within(BAD_MIB, &llamita(*args));
+        let ended = Ended::from(call.current_dir(folder.path()).output().expect("the binary runs"));
         best = best.min(start.elapsed());
 
         let stderr = &ended.stderr;
