@@ -1,28 +1,52 @@
 //! Where a text comes from: the command line, a file, or standard input.
 
 use crate::error::Error;
+use std::fs::File;
 use std::io::Read as _;
+use std::os::fd::AsFd as _;
 use std::path::Path;
+
+/// What is read of a pipe or a device at most, which may have no end. It is more than any context holds; a longer text,
+/// for `perplexity` perhaps, comes as a file, whose size is known.
+const MAX_STREAM_BYTES: u64 = 16 << 20;
 
 /// The text of a file; `-` is standard input.
 ///
 /// # Errors
-/// If it cannot be read, or is not UTF-8: then the sentence names the byte.
+/// If it cannot be read, has no end, or is not UTF-8: then the sentence names the byte.
 pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
-    let mut bytes = Vec::new();
-    let shown = if path == Path::new("-") {
-        std::io::stdin().lock().read_to_end(&mut bytes).map_err(Error::io(Path::new("standard input")))?;
-        "standard input".into()
+    let (file, path) = if path == Path::new("-") {
+        let name = Path::new("standard input");
+        (std::io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(Error::io(name))?, name)
     } else {
-        bytes = std::fs::read(path).map_err(Error::io(path))?;
-        path.display().to_string()
+        (File::open(path).map_err(Error::io(path))?, path)
     };
-    String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(read_all(&file, path)?).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Error::Failed(format!(
-            "{shown}: at byte {at}: this is not UTF-8 text; convert it first, with iconv for example"
+            "{}: at byte {at}: this is not UTF-8 text; convert it first, with iconv for example",
+            path.display()
         ))
     })
+}
+
+fn read_all(mut file: &File, path: &Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    if file.metadata().map_err(Error::io(path))?.is_file() {
+        file.read_to_end(&mut bytes).map_err(Error::io(path))?;
+        return Ok(bytes);
+    }
+    // All of it at once: pages that nothing is written to take no memory, and growing would take it twice.
+    bytes.reserve_exact(MAX_STREAM_BYTES as usize + 1);
+    file.take(MAX_STREAM_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    if bytes.len() as u64 > MAX_STREAM_BYTES {
+        return Err(Error::Failed(format!(
+            "{}: a text from a pipe or a device may have {} MiB; a longer one must come as a file",
+            path.display(),
+            MAX_STREAM_BYTES >> 20
+        )));
+    }
+    Ok(bytes)
 }
 
 /// The same without the line end that editors and `echo` put last.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bad_checkpoint;
+mod bad_environment;
 mod bad_gguf;
 mod bad_output;
 mod chat;
