@@ -176,7 +176,7 @@ pub fn convert(
     let mut stream = TensorStream::create(&output, &metadata, &specs, source, &options.work, held_bytes)?;
     let factors = factors.as_ref().map(|(factors, _)| factors.as_slice());
     match write(&mut stream, &plan, &specs, factors, watch, monitor) {
-        Ok(()) => stream.finish()?,
+        Ok(()) => stream.finish(monitor)?,
         Err(error) => {
             if options.work.resume && error.is_interruption() {
                 stream.keep(monitor);
@@ -234,7 +234,10 @@ fn write(
             // The checkpoint's word for the tensor, and the file that is damaged.
             Error::Encode(quantize::Error::NotFinite { row, col, value, .. }) => {
                 let row = source.source_row(row as usize) as u64;
-                let problem = format!("row {row}, column {col} of the whole is {value}: the file is damaged");
+                let problem = format!(
+                    "row {row}, column {col} of the whole is {value}: the file is damaged; download it again, or take it \
+                     as it is with --allow-nonfinite"
+                );
                 Error::malformed(source.path_of(row, col), format_args!("tensor `{source_name}`"), problem)
             }
             error => error,

@@ -21,7 +21,7 @@ const OPTIONS: Options = Options {
     chat_template: ChatTemplate::Auto,
     context_length: None,
     verify: true,
-    work: quantize::Work { max_ram_bytes: None, resume: false },
+    work: quantize::Work { max_ram_bytes: None, resume: false, allow_nonfinite: false },
 };
 
 /// A checkpoint in `novel`, and an empty folder `out` beside it.

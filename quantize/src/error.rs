@@ -107,7 +107,9 @@ pub enum Error {
         n_threads: u64,
     },
     /// A weight is no number.
-    #[error("tensor `{tensor}`, row {row}, column {col}: the weight is {value}; the model is damaged")]
+    #[error(
+        "tensor `{tensor}`, row {row}, column {col}: the weight is {value}; the model is damaged: get it again, or take it as it is with --allow-nonfinite"
+    )]
     NotFinite {
         /// The tensor.
         tensor: String,

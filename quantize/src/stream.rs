@@ -58,7 +58,7 @@ pub fn quantize(
         }
         return Err(error);
     }
-    stream.finish()?;
+    stream.finish(monitor)?;
     Ok(Summary { input_bytes: input.n_bytes(), output_bytes })
 }
 

@@ -12,6 +12,7 @@ use gguf::{Fingerprint, Metadata, TensorSpec};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Encoded bytes in a batch, where a bound on memory does not ask for fewer. Two of them are in memory. Large enough that
 /// starting and joining the cores, and the call that writes, cost nothing.
@@ -36,6 +37,8 @@ pub struct TensorStream {
     resuming: bool,
     n_tensors: usize,
     n_recovered: usize,
+    /// `Some`: weights that are no finite numbers are taken, and counted here.
+    n_nonfinite: Option<AtomicU64>,
 }
 
 /// A tensor that [`TensorStream::tensor`] will encode.
@@ -69,15 +72,18 @@ impl TensorStream {
         path: &Path,
         metadata: &Metadata,
         specs: &[TensorSpec],
-        source: Fingerprint,
+        mut source: Fingerprint,
         work: &Work,
         held_bytes: u64,
     ) -> Result<Self, Error> {
+        source.add(&[work.allow_nonfinite.into()]);
         let batch_bytes = work.batch_bytes(specs, held_bytes)?.min(BATCH_BYTES);
         let writer = gguf::Writer::recoverable(path, metadata, specs, source, work.resume)?;
         let (pending, next) = (Vec::new(), Vec::new());
         let n_tensors = specs.len();
-        Ok(Self { writer, pending, next, batch_bytes, resuming: work.resume, n_tensors, n_recovered: 0 })
+        let n_nonfinite = work.allow_nonfinite.then(AtomicU64::default);
+        let (resuming, n_recovered) = (work.resume, 0);
+        Ok(Self { writer, pending, next, batch_bytes, resuming, n_tensors, n_recovered, n_nonfinite })
     }
 
     /// Whether the next tensor is there from a run before, whole; then `input_bytes` are done, and the tensor behind it is
@@ -113,7 +119,7 @@ impl TensorStream {
     /// progress and to stop.
     ///
     /// # Errors
-    /// What `fill` returns; a weight that is NaN or infinite; rows longer than [`MAX_COLS`] or no whole number of
+    /// What `fill` returns; a weight that is NaN or infinite, unless [`Work`] takes those; rows longer than [`MAX_COLS`] or no whole number of
     /// blocks; a type that has no encoder; the file's. The stream is of no use after an error: drop it, and nothing is
     /// left of the file.
     pub fn tensor<E: From<Error> + Send>(
@@ -125,15 +131,25 @@ impl TensorStream {
             else Err(Error::NoEncoder { tensor: matrix.name.to_owned(), ty: matrix.ty }.into()))
     }
 
+    /// Weights of the tensors so far that are NaN or infinite, where those are taken.
+    pub fn n_nonfinite(&self) -> u64 {
+        self.n_nonfinite.as_ref().map_or(0, |n| n.load(Ordering::Relaxed))
+    }
+
     /// Writes bytes of the next tensor as they are.
     pub fn copy(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.flush()?;
         Ok(self.writer.write(bytes)?)
     }
 
-    /// Ends the file: it gets its name.
-    pub fn finish(mut self) -> Result<(), Error> {
+    /// Ends the file: it gets its name. What was taken that is no number is told.
+    pub fn finish(mut self, monitor: &dyn Monitor) -> Result<(), Error> {
         self.flush()?;
+        match self.n_nonfinite() {
+            0 => {}
+            n => monitor
+                .note(&format!("{n} weights are NaN or infinite: where they were quantized, they are 0 now")),
+        }
         Ok(self.writer.finish()?)
     }
 
@@ -154,9 +170,9 @@ impl TensorStream {
             // Not resize alone: what is there already need not be zeroed again.
             self.next.truncate(n * rows.n_bytes);
             self.next.resize(n * rows.n_bytes, 0);
-            let Self { writer, pending, next, .. } = self;
+            let Self { writer, pending, next, n_nonfinite, .. } = self;
             let (encoded, written) = rayon::join(
-                || encode_batch::<B, E>(matrix, &rows, start, next, &fill),
+                || encode_batch::<B, E>(matrix, &rows, start, next, n_nonfinite.as_ref(), &fill),
                 || writer.write(pending).map_err(Error::from),
             );
             written?;
@@ -205,6 +221,7 @@ fn encode_batch<B: Encode, E: From<Error> + Send>(
     rows: &Rows,
     start: u64,
     out: &mut [u8],
+    n_nonfinite: Option<&AtomicU64>,
     fill: &(impl Fn(Range<u64>, &mut [f32]) -> Result<(), E> + Sync),
 ) -> Result<(), E> {
     let floats = || vec![0.0; rows.per_chunk * rows.n_cols];
@@ -215,16 +232,35 @@ fn encode_batch<B: Encode, E: From<Error> + Send>(
             let floats = &mut floats[..n_rows * rows.n_cols];
             fill(first..first + n_rows as u64, floats)?;
             if let Some(at) = first_not_finite(floats) {
-                let (row, col) = (first + (at / rows.n_cols) as u64, at % rows.n_cols);
-                return Err(
-                    Error::NotFinite { tensor: matrix.name.to_owned(), row, col, value: floats[at] }.into()
-                );
+                let Some(n_nonfinite) = n_nonfinite else {
+                    let (row, col) = (first + (at / rows.n_cols) as u64, at % rows.n_cols);
+                    return Err(Error::NotFinite {
+                        tensor: matrix.name.to_owned(),
+                        row,
+                        col,
+                        value: floats[at],
+                    }
+                    .into());
+                };
+                n_nonfinite.fetch_add(take_nonfinite(floats, matrix.ty.is_quantized()), Ordering::Relaxed);
             }
             B::encode(floats, bytemuck::cast_slice_mut(out));
             Ok(())
         });
     // The first in the tensor's order, not in time: the same file gives the same error.
     failed.find_map_first(Result::err).map_or(Ok(()), Err)
+}
+
+/// How many weights are NaN or infinite; `are_zeroed`: they become 0, because a block's scale would spoil its others.
+fn take_nonfinite(floats: &mut [f32], are_zeroed: bool) -> u64 {
+    let mut n = 0;
+    for float in floats.iter_mut().filter(|float| !float.is_finite()) {
+        n += 1;
+        if are_zeroed {
+            *float = 0.0;
+        }
+    }
+    n
 }
 
 /// Where the first NaN or infinity is.
@@ -275,7 +311,7 @@ mod tests {
             filled.unwrap();
             assert!(asked.into_inner().unwrap().iter().all(|&times| times == 1));
         }
-        stream.finish().unwrap();
+        stream.finish(&()).unwrap();
 
         let file = File::open(&path).unwrap();
         for (tensor, (name, ty, [n_cols, _])) in file.tensors().iter().zip(tensors) {

@@ -17,13 +17,16 @@ const PROCESS_BYTES: u64 = 12 << 20;
 /// A thread's stack, which counts whole against a limit on data, and what the allocator sets aside for it.
 const THREAD_BYTES: u64 = (2 << 20) + (512 << 10);
 
-/// How an output is made. What is in it does not depend on this.
+/// How an output is made. Where all weights are numbers, what is in it does not depend on this.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Work {
     /// The most memory that the process may take, but for mapped files; `None`: what is fastest, which is little.
     pub max_ram_bytes: Option<u64>,
     /// Go on where a run before was interrupted, and keep what is done when this one is.
     pub resume: bool,
+    /// Take weights that are NaN or infinite, too. Plain numbers stay what they are; blocks have none such: there they
+    /// become 0.
+    pub allow_nonfinite: bool,
 }
 
 impl Work {

@@ -24,7 +24,7 @@ impl Monitor for StopAt {
     }
 }
 
-const RESUMING: Options = Options { work: quantize::Work { max_ram_bytes: None, resume: true }, ..OPTIONS };
+const RESUMING: Options = Options { work: quantize::Work { resume: true, ..OPTIONS.work }, ..OPTIONS };
 
 /// Converts until a tensor, each of which is one call here.
 fn stop(bench: &Bench, n_calls: usize) {

@@ -274,3 +274,51 @@ fn a_stop_at_any_time_leaves_nothing() {
         }
     }
 }
+
+/// Where they are taken: plain numbers keep their bits, blocks have zeros, and nothing else in the file is another.
+#[test]
+fn weights_that_are_no_numbers_are_taken_on_demand() {
+    #[derive(Default)]
+    struct Notes(Mutex<Vec<String>>);
+    impl Monitor for Notes {
+        fn start(&self, _total_bytes: u64) {}
+        fn advance(&self, _n_bytes: u64) -> Result<(), Cancelled> {
+            Ok(())
+        }
+        fn note(&self, text: &str) {
+            self.0.lock().unwrap().push(text.into());
+        }
+    }
+    let at = [256 * 600 + 3, 256 * 699];
+    let set = |values: [f32; 2]| {
+        move |name: &str, weights: &mut Vec<f32>| {
+            if name == "blk.0.attn_q.weight" {
+                at.into_iter().zip(values).for_each(|(at, value)| weights[at] = value);
+            }
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let spoilt = write(&folder.path().join("in.gguf"), FileType::F32, &[], set([f32::NAN, f32::INFINITY]));
+    let zeroed = write(&folder.path().join("zero.gguf"), FileType::F32, &[], set([0.0; 2]));
+    for file_type in [FileType::F32, FileType::Q8_0] {
+        let mut options = options(file_type, false);
+        options.work.allow_nonfinite = true;
+        let notes = Notes::default();
+        let output = folder.path().join("out.gguf");
+        quantize(&spoilt, &output, &options, &notes).unwrap();
+        let notes = notes.0.into_inner().unwrap().join("\n");
+        assert!(notes.contains("2 weights are NaN or infinite"), "{notes}");
+        let output = File::open(output).unwrap();
+        let expected = match file_type.name() {
+            "f32" => &spoilt,
+            _ => {
+                let expected = folder.path().join("expected.gguf");
+                quantize(&zeroed, &expected, &options, &()).unwrap();
+                &File::open(expected).unwrap()
+            }
+        };
+        for (tensor, expected_tensor) in output.tensors().iter().zip(expected.tensors()) {
+            assert!(output.bytes(tensor) == expected.bytes(expected_tensor), "{file_type}: {}", tensor.name);
+        }
+    }
+}

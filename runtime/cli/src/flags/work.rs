@@ -8,7 +8,7 @@ use quantize::Work;
 /// Memory that no conversion needs more of, whatever the model.
 const ENOUGH_BYTES: u64 = 1 << 30;
 
-/// How a file is made; none of these changes what is in it.
+/// How a file is made; where all weights are numbers, none of these changes what is in it.
 #[derive(clap::Args, Debug)]
 pub(crate) struct WorkFlags {
     /// Take at most this much memory, besides mapped files: 256MiB, 1GiB [default: what this process may use, at most
@@ -19,6 +19,9 @@ pub(crate) struct WorkFlags {
     /// already is checked; the file will be the same as without an interruption
     #[arg(long)]
     resume: bool,
+    /// Take weights that are NaN or infinite, which only a damaged model has: quantized, they become 0
+    #[arg(long)]
+    allow_nonfinite: bool,
     /// Threads that work; auto: all cores that this process may use
     #[arg(long, value_name = "N", default_value = "auto", value_parser = threads)]
     threads: usize,
@@ -32,6 +35,10 @@ impl WorkFlags {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads);
         pool.build_global().map_err(|error| Error::Failed(format!("no threads can be made: {error}")))?;
         interrupt::file_is_written();
-        Ok(Work { max_ram_bytes: Some(max_ram_bytes), resume: self.resume })
+        Ok(Work {
+            max_ram_bytes: Some(max_ram_bytes),
+            resume: self.resume,
+            allow_nonfinite: self.allow_nonfinite,
+        })
     }
 }
