@@ -218,7 +218,8 @@ fn write(
             done += n_bytes; // and will be hashed: a sum is of the whole file
             continue;
         }
-        let matrix = Matrix { name, ty: spec.ty, n_cols: source.n_cols(), n_rows: source.n_rows() };
+        let (n_cols, n_rows) = (source.n_cols(), source.n_rows());
+        let matrix = Matrix { name, ty: spec.ty, n_cols, n_rows, importance: None };
         let encode = || {
             stream.tensor(&matrix, |rows, floats| {
                 let n_bytes = (rows.end - rows.start) * source.row_bytes();

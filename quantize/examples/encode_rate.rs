@@ -17,11 +17,11 @@ fn main() {
     for ty in TensorType::all() {
         with_block!(ty, B => {
             let mut out = vec![0u8; N_WEIGHTS / B::LEN * size_of::<B>()];
-            llamita_quantize::encode(ty, &weights, &mut out);
+            llamita_quantize::encode(ty, &weights, None, &mut out);
             let rates = weights.chunks(N_TIMED).cycle().take(64).map(|weights| {
                 let mut out = vec![0u8; N_TIMED / B::LEN * size_of::<B>()];
                 let start = Instant::now();
-                llamita_quantize::encode(ty, weights, &mut out);
+                llamita_quantize::encode(ty, weights, None, &mut out);
                 N_TIMED as f64 / start.elapsed().as_secs_f64() / 1e6
             });
             let rate = rates.fold(0.0, f64::max);

@@ -21,6 +21,7 @@
 mod affine;
 mod float;
 mod lanes;
+mod level;
 mod pack;
 mod q6_k;
 mod q8_0;
@@ -33,34 +34,96 @@ use blocks::{Block, TensorType, with_block};
 /// A block that can be made from floats.
 pub trait Encode: Block {
     /// Makes consecutive blocks of consecutive floats. Every float is finite; values beyond the format's range become
-    /// the nearest that it has.
+    /// the nearest that it has. `importance` is what an error in each weight costs, positive and about 1; `None` where
+    /// nothing is known of it.
     ///
     /// # Panics
-    /// If `weights` is not `out.len() * Self::LEN` long.
-    fn encode(weights: &[f32], out: &mut [Self]);
+    /// If `weights`, or `importance` where it is given, is not `out.len() * Self::LEN` long.
+    fn encode(weights: &[f32], importance: Option<&[f32]>, out: &mut [Self]);
 }
 
-/// Encodes floats (any whole number of blocks) as blocks of `ty`, on this thread.
+/// A format as a grid: a block's scales, once chosen, say which values each of its weights may take.
+///
+/// [`Encode`] chooses scales, rounds every weight to the nearest value and packs. Who corrects later weights for the errors
+/// of earlier ones does the same in steps: scales for the corrected weights, then one column after another, then the block.
+/// The value that [`nearest`](Self::nearest) gives is what the packed block decodes to, bit for bit.
+pub trait Grid: Block {
+    /// A block's scales as the file will hold them, with what rounding to them takes.
+    type Scales: Copy + Send + Sync;
+
+    /// The scales of the least Σ importance · error², as far as the search finds them, for `LEN` finite weights.
+    ///
+    /// # Panics
+    /// If the lengths are not `LEN`.
+    fn fit(weights: &[f32], importance: &[f32]) -> Self::Scales;
+
+    /// The code of the nearest value that weight `at` (0 … LEN − 1) of the block may take, and that value.
+    fn nearest(scales: &Self::Scales, at: usize, weight: f32) -> (u8, f32);
+
+    /// The block of these scales and codes.
+    ///
+    /// # Panics
+    /// If there are not `LEN` codes.
+    fn pack(scales: &Self::Scales, codes: &[u8]) -> Self;
+}
+
+impl<B: Grid> Encode for B {
+    fn encode(weights: &[f32], importance: Option<&[f32]>, out: &mut [Self]) {
+        assert!(
+            weights.len() == B::LEN * out.len() && importance.is_none_or(|all| all.len() == weights.len()),
+            "{} weights for {} blocks",
+            weights.len(),
+            out.len()
+        );
+        for (block, (weights, out)) in weights.chunks_exact(B::LEN).zip(out).enumerate() {
+            let importance = importance.map_or(&ALIKE[..B::LEN], |all| &all[block * B::LEN..][..B::LEN]);
+            let scales = B::fit(weights, importance);
+            *out = level::run(|| {
+                let mut codes = [0; MAX_LEN];
+                for (at, (code, &weight)) in codes[..B::LEN].iter_mut().zip(weights).enumerate() {
+                    *code = B::nearest(&scales, at, weight).0;
+                }
+                B::pack(&scales, &codes[..B::LEN])
+            });
+        }
+    }
+}
+
+/// The longest block.
+const MAX_LEN: usize = 256;
+
+/// Importance where nothing is known of it.
+const ALIKE: [f32; MAX_LEN] = [1.0; MAX_LEN];
+
+/// Encodes floats (any whole number of blocks) as blocks of `ty`, on this thread, for the least sum of squared errors, or of
+/// `importance` times squared errors.
 ///
 /// # Panics
 /// If the lengths do not agree, or `ty` has no encoder.
-pub fn encode(ty: TensorType, weights: &[f32], out: &mut [u8]) {
-    with_block!(encoded ty, B => B::encode(weights, bytemuck::cast_slice_mut(out)), else panic!("no encoder for {ty}"));
+pub fn encode(ty: TensorType, weights: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
+    with_block!(encoded ty, B => B::encode(weights, importance, bytemuck::cast_slice_mut(out)),
+        else panic!("no encoder for {ty}"));
 }
 
-/// Calls `encode` with each block's weights.
+/// A block's one scale, and its inverse.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    d: f32,
+    inverse: f32,
+}
+
+impl Scale {
+    #[inline(always)]
+    fn of(d: f32) -> Self {
+        Self { d, inverse: lanes::inverse(d) }
+    }
+}
+
+/// A slice as the array that it must be.
 ///
 /// # Panics
-/// If the lengths do not agree.
-fn each_block<B: Block, const LEN: usize>(weights: &[f32], out: &mut [B], encode: impl Fn(&[f32; LEN]) -> B) {
-    let (blocks, rest) = weights.as_chunks::<LEN>();
-    assert!(
-        rest.is_empty() && blocks.len() == out.len(),
-        "{} weights for {} blocks",
-        weights.len(),
-        out.len()
-    );
-    for (weights, out) in blocks.iter().zip(out) {
-        *out = encode(weights);
-    }
+/// If it has another length.
+#[inline(always)]
+fn exactly<const LEN: usize, T>(slice: &[T]) -> &[T; LEN] {
+    slice.try_into().unwrap_or_else(|_| panic!("{} weights of a block of {LEN}", slice.len()))
 }

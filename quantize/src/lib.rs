@@ -12,7 +12,7 @@ mod stream;
 mod tensor_stream;
 mod work;
 
-pub use encode::{Encode, encode};
+pub use encode::{Encode, Grid, encode};
 pub use error::Error;
 pub use file_type::{FileType, UnknownFileType};
 pub use imatrix::Imatrix;

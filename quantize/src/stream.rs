@@ -107,7 +107,8 @@ fn encode<B: Block>(
     ty: TensorType,
     monitor: &dyn Monitor,
 ) -> Result<(), Error> {
-    let matrix = Matrix { name: &tensor.name, ty, n_cols: tensor.n_cols(), n_rows: tensor.n_rows() };
+    let matrix =
+        Matrix { name: &tensor.name, ty, n_cols: tensor.n_cols(), n_rows: tensor.n_rows(), importance: None };
     let blocks = blocks::from_bytes::<B>(input.bytes(tensor));
     let blocks_per_row = tensor.n_cols() as usize / B::LEN;
     stream.tensor(&matrix, |rows, floats| {

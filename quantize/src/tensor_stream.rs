@@ -52,13 +52,21 @@ pub struct Matrix<'a> {
     pub n_cols: u64,
     /// Rows.
     pub n_rows: u64,
+    /// What an error in each column costs, positive and about 1, `n_cols` long; `None` where nothing is known of it.
+    pub importance: Option<&'a [f32]>,
 }
 
 impl<'a> Matrix<'a> {
     /// What a file says of a tensor.
     pub(crate) fn of(spec: &'a TensorSpec) -> Self {
         let n_cols = spec.shape.first().copied().unwrap_or(1);
-        Self { name: &spec.name, ty: spec.ty, n_cols, n_rows: spec.shape.iter().skip(1).product() }
+        Self {
+            name: &spec.name,
+            ty: spec.ty,
+            n_cols,
+            n_rows: spec.shape.iter().skip(1).product(),
+            importance: None,
+        }
     }
 }
 
@@ -117,6 +125,9 @@ impl TensorStream {
     /// Encodes and writes the next tensor. `fill(rows, floats)` writes the weights of consecutive rows; it is called
     /// for every row once, from several threads, and in no order that can be relied on. It is also the place to count
     /// progress and to stop.
+    ///
+    /// # Panics
+    /// If there is importance, but not for each column.
     ///
     /// # Errors
     /// What `fill` returns; a weight that is NaN or infinite, unless [`Work`] takes those; rows longer than [`MAX_COLS`] or no whole number of
@@ -194,7 +205,7 @@ pub(crate) struct Rows {
 impl Rows {
     /// Into batches of about so many bytes, a chunk at least.
     pub(crate) fn new(matrix: &Matrix<'_>, batch_bytes: u64) -> Result<Self, Error> {
-        let &Matrix { name, ty, n_cols, n_rows: _ } = matrix;
+        let &Matrix { name, ty, n_cols, .. } = matrix;
         let n_bytes = ty.row_bytes(n_cols).filter(|_| 0 < n_cols && n_cols <= MAX_COLS);
         let n_bytes =
             n_bytes.ok_or_else(|| Error::RowLength { tensor: name.to_owned(), ty, n_cols })? as usize;
@@ -244,7 +255,15 @@ fn encode_batch<B: Encode, E: From<Error> + Send>(
                 };
                 n_nonfinite.fetch_add(take_nonfinite(floats, matrix.ty.is_quantized()), Ordering::Relaxed);
             }
-            B::encode(floats, bytemuck::cast_slice_mut(out));
+            let blocks: &mut [B] = bytemuck::cast_slice_mut(out);
+            match matrix.importance {
+                None => B::encode(floats, None, blocks),
+                Some(_) => {
+                    let rows =
+                        floats.chunks_exact(rows.n_cols).zip(blocks.chunks_exact_mut(rows.n_cols / B::LEN));
+                    rows.for_each(|(floats, blocks)| B::encode(floats, matrix.importance, blocks));
+                }
+            }
             Ok(())
         });
     // The first in the tensor's order, not in time: the same file gives the same error.
@@ -299,7 +318,7 @@ mod tests {
         let mut stream = start(&path, &tensors);
         for (name, ty, [n_cols, n_rows]) in tensors {
             let asked = Mutex::new(vec![0; n_rows as usize]);
-            let matrix = Matrix { name, ty, n_cols, n_rows };
+            let matrix = Matrix { name, ty, n_cols, n_rows, importance: None };
             let filled = stream.tensor(&matrix, |rows, floats| {
                 assert_eq!(floats.len() as u64, (rows.end - rows.start) * n_cols);
                 for (row, floats) in rows.zip(floats.chunks_exact_mut(n_cols as usize)) {
@@ -341,7 +360,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("out.gguf");
             let mut stream = start(&path, &[("a", TensorType::F32, [4, 1])]);
-            let matrix = Matrix { name: "a", ty, n_cols, n_rows: 1 };
+            let matrix = Matrix { name: "a", ty, n_cols, n_rows: 1, importance: None };
             let error = stream.tensor(&matrix, |_, _| -> Result<(), Error> { panic!("asked") }).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
             drop(stream);

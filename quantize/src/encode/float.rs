@@ -6,7 +6,7 @@ use blocks::{Bf16, F16, F32};
 use half::slice::HalfFloatSliceExt;
 
 impl Encode for F32 {
-    fn encode(weights: &[f32], out: &mut [Self]) {
+    fn encode(weights: &[f32], _: Option<&[f32]>, out: &mut [Self]) {
         assert_eq!(weights.len(), out.len());
         for (out, &weight) in out.iter_mut().zip(weights) {
             *out = Self::from_f32(weight);
@@ -15,7 +15,7 @@ impl Encode for F32 {
 }
 
 impl Encode for F16 {
-    fn encode(weights: &[f32], out: &mut [Self]) {
+    fn encode(weights: &[f32], _: Option<&[f32]>, out: &mut [Self]) {
         assert_eq!(weights.len(), out.len());
         const MAX: f32 = 65504.0;
         // In pieces on the stack: `half` converts slices with the processor's instruction where it has one, but wants
@@ -37,7 +37,7 @@ impl Encode for F16 {
 }
 
 impl Encode for Bf16 {
-    fn encode(weights: &[f32], out: &mut [Self]) {
+    fn encode(weights: &[f32], _: Option<&[f32]>, out: &mut [Self]) {
         assert_eq!(weights.len(), out.len());
         let max = half::bf16::MAX.to_f32();
         for (out, &weight) in out.iter_mut().zip(weights) {

@@ -4,7 +4,6 @@
 //! vector instructions of them on any machine and nothing is added across a vector. (One candidate at a time with the
 //! weights in the lanes ended each sum in a chain of shuffles and scalar additions, and took twice as long.)
 
-use blocks::F16;
 use half::slice::HalfFloatSliceExt;
 
 /// Adding this to a number below 2²² leaves its nearest integer (ties to even) in the low bits of the sum. The
@@ -29,16 +28,17 @@ pub(super) fn round_to_i8(x: f32) -> i8 {
     (x + ROUND).to_bits() as i8
 }
 
-/// For each lane, what `terms` gives for every weight, summed.
+/// For each lane, what `terms` gives for every weight and its importance, summed.
 #[inline(always)]
 pub(super) fn sums<const K: usize, const S: usize>(
     x: &[f32],
-    terms: impl Fn(f32, usize) -> [f32; S],
+    importance: &[f32],
+    terms: impl Fn(f32, f32, usize) -> [f32; S],
 ) -> [[f32; K]; S] {
     let mut sums = [[0.0; K]; S];
-    for &x in x {
+    for (&x, &importance) in x.iter().zip(importance) {
         for lane in 0..K {
-            let terms = terms(x, lane);
+            let terms = terms(x, importance, lane);
             for (sum, term) in sums.iter_mut().zip(terms) {
                 sum[lane] += term;
             }
@@ -47,13 +47,19 @@ pub(super) fn sums<const K: usize, const S: usize>(
     sums
 }
 
-/// Squared error of a block with the integers `low`…`high` in steps of each lane's scale.
+/// Squared error of a block, weighted, with the integers `low`…`high` in steps of each lane's scale.
 #[inline(always)]
-pub(super) fn errors<const K: usize>(x: &[f32], scales: &[f32; K], low: f32, high: f32) -> [f32; K] {
-    let inverses = scales.map(f32::recip);
-    let [errors] = sums(x, |x, lane| {
-        let e = x - round((x * inverses[lane]).clamp(low, high)) * scales[lane];
-        [e * e]
+pub(super) fn errors<const K: usize>(
+    x: &[f32],
+    importance: &[f32],
+    steps: &[f32; K],
+    low: f32,
+    high: f32,
+) -> [f32; K] {
+    let inverses = steps.map(inverse);
+    let [errors] = sums(x, importance, |x, importance, lane| {
+        let e = x - round((x * inverses[lane]).clamp(low, high)) * steps[lane];
+        [importance * (e * e)]
     });
     errors
 }
@@ -87,5 +93,8 @@ pub(super) fn to_scales<const K: usize>(scales: [f32; K]) -> [f32; K] {
     rounded
 }
 
-/// A block of nothing has this scale.
-pub(super) const ZERO: F16 = F16([0; 2]);
+/// Of a step. With steps of nothing every integer is 0.
+#[inline(always)]
+pub(super) fn inverse(step: f32) -> f32 {
+    if step == 0.0 { 0.0 } else { 1.0 / step }
+}

@@ -5,8 +5,8 @@
 //! The largest weight lands on an integer in each of them, so that a block which was a `Q8_0` before comes out as it
 //! was (if its scale is a normal half, with all its bits).
 
-use super::lanes::{MAX_SCALE, MIN_SCALE, ZERO, errors, extreme, least, round_to_i8, to_scales};
-use super::{Encode, each_block};
+use super::lanes::{MAX_SCALE, MIN_SCALE, errors, extreme, least, round, round_to_i8, to_scales};
+use super::{Grid, Scale, exactly, level};
 use blocks::{F16, Q8_0};
 
 /// −128 is left out: without it a product of two codes and its negative have the same range.
@@ -15,21 +15,33 @@ const TOP: f32 = 127.0;
 /// What the largest weight becomes.
 const LARGEST: [f32; 8] = [TOP, 126.0, 125.0, 124.0, 123.0, 122.0, 121.0, 120.0];
 
-impl Encode for Q8_0 {
-    fn encode(weights: &[f32], out: &mut [Self]) {
-        each_block(weights, out, block);
+impl Grid for Q8_0 {
+    type Scales = Scale;
+
+    fn fit(weights: &[f32], importance: &[f32]) -> Scale {
+        level::run(|| fit(weights, importance))
+    }
+
+    #[inline(always)]
+    fn nearest(scale: &Scale, _: usize, weight: f32) -> (u8, f32) {
+        let q = round((weight * scale.inverse).clamp(-TOP, TOP));
+        (round_to_i8(q) as u8, q * scale.d)
+    }
+
+    #[inline(always)]
+    fn pack(scale: &Scale, codes: &[u8]) -> Self {
+        Q8_0 { d: F16::from_f32(scale.d), q: exactly::<32, u8>(codes).map(|code| code as i8) }
     }
 }
 
-fn block(weights: &[f32; 32]) -> Q8_0 {
+#[inline(always)]
+fn fit(weights: &[f32], importance: &[f32]) -> Scale {
     const LIMIT: f32 = MAX_SCALE * TOP;
-    let x = &weights.map(|w| w.clamp(-LIMIT, LIMIT));
+    let x = &exactly::<32, f32>(weights).map(|w| w.clamp(-LIMIT, LIMIT));
     let max = extreme(x).abs();
     if max < 0.5 * MIN_SCALE {
-        return Q8_0 { d: ZERO, q: [0; 32] };
+        return Scale::of(0.0);
     }
     let scales = to_scales(LARGEST.map(|q| max / q));
-    let d = scales[least(&errors(x, &scales, -TOP, TOP))];
-    let inverse = 1.0 / d;
-    Q8_0 { d: F16::from_f32(d), q: x.map(|x| round_to_i8((x * inverse).clamp(-TOP, TOP))) }
+    Scale::of(scales[least(&errors(x, exactly::<32, f32>(importance), &scales, -TOP, TOP))])
 }

@@ -29,7 +29,7 @@ const ENCODED: [Plain; 9] = [
 fn through(ty: TensorType, weights: &[f32]) -> Vec<f32> {
     with_block!(ty, B => {
         let mut bytes = vec![0; weights.len() / B::LEN * size_of::<B>()];
-        encode(ty, weights, &mut bytes);
+        encode(ty, weights, None, &mut bytes);
         let mut decoded = vec![0.0; weights.len()];
         blocks::decode::<B>(blocks::from_bytes(&bytes), &mut decoded);
         decoded
@@ -207,13 +207,13 @@ fn beyond_the_range_stands_the_largest_that_the_format_has() {
 #[test]
 #[should_panic(expected = "33 weights for 1 blocks")]
 fn weights_and_blocks_must_agree() {
-    encode(TensorType::Q4_0, &[0.0; 33], &mut [0; 18]);
+    encode(TensorType::Q4_0, &[0.0; 33], None, &mut [0; 18]);
 }
 
 #[test]
 #[should_panic(expected = "no encoder for IQ2_XXS")]
 fn a_type_without_blocks_has_no_encoder() {
-    encode(TensorType::Iq2Xxs, &[0.0; 256], &mut [0; 66]);
+    encode(TensorType::Iq2Xxs, &[0.0; 256], None, &mut [0; 66]);
 }
 
 proptest! {

@@ -49,7 +49,7 @@ fn write(
         let mut weights = weights(&spec.shape);
         change(&spec.name, &mut weights);
         let mut bytes = vec![0; spec.n_bytes().unwrap() as usize];
-        encode(spec.ty, &weights, &mut bytes);
+        encode(spec.ty, &weights, None, &mut bytes);
         writer.write(&bytes).unwrap();
     }
     writer.finish().unwrap();
@@ -98,7 +98,7 @@ fn every_type_becomes_every_type() {
                     );
                 } else {
                     let mut expected = vec![0; bytes.len()];
-                    encode(ty, &decode(&input, input_tensor), &mut expected);
+                    encode(ty, &decode(&input, input_tensor), None, &mut expected);
                     assert!(bytes == expected, "{case}: batches and threads must not show");
                 }
             }

@@ -99,7 +99,7 @@ pub fn decode<B: Block>(blocks: &[B], out: &mut [f32]) {
 ///
 /// `with_block!(ty, B => expr, else other)` evaluates `expr` with `B` naming the block of `ty`, or `other` for a type
 /// whose blocks llamita does not have. `with_block!(encoded ty, B => expr, else other)` takes only those that can be
-/// made from floats too. These lists stand nowhere else.
+/// made from floats too, `with_block!(grid ty, …)` of them only those that are quantized. These lists stand nowhere else.
 ///
 /// ```
 /// use llamita_blocks::{TensorType, with_block, Block};
@@ -108,9 +108,13 @@ pub fn decode<B: Block>(blocks: &[B], out: &mut [f32]) {
 /// ```
 #[macro_export]
 macro_rules! with_block {
-    (encoded $ty:expr, $B:ident => $known:expr, else $unknown:expr) => {
+    (grid $ty:expr, $B:ident => $known:expr, else $unknown:expr) => {
         $crate::with_block!(@ $ty, $B, $known, $unknown,
-            [F32 F32] [F16 F16] [Bf16 Bf16] [Q4_0 Q4_0] [Q4_1 Q4_1] [Q5_0 Q5_0] [Q5_1 Q5_1] [Q8_0 Q8_0] [Q6K Q6K])
+            [Q4_0 Q4_0] [Q4_1 Q4_1] [Q5_0 Q5_0] [Q5_1 Q5_1] [Q8_0 Q8_0] [Q6K Q6K])
+    };
+    (encoded $ty:expr, $B:ident => $known:expr, else $unknown:expr) => {
+        $crate::with_block!(grid $ty, $B => $known, else $crate::with_block!(@ $ty, $B, $known, $unknown,
+            [F32 F32] [F16 F16] [Bf16 Bf16]))
     };
     ($ty:expr, $B:ident => $known:expr, else $unknown:expr) => {
         $crate::with_block!(encoded $ty, $B => $known, else $crate::with_block!(@ $ty, $B, $known, $unknown,

@@ -187,9 +187,10 @@ impl Isa {
     }
 
     /// Runs plain code compiled with this level's features. What `body` calls must be `#[inline(always)]`, or it stays
-    /// what it is: right, but slow.
+    /// what it is: right, but slow. The result has the same bits at every level, for the compiler fuses and reorders
+    /// nothing that is not written so.
     #[inline(always)]
-    pub(crate) fn run<R>(self, body: impl FnOnce() -> R) -> R {
+    pub fn run<R>(self, body: impl FnOnce() -> R) -> R {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(avx2) => avx2.run(body),
@@ -198,6 +199,21 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(avx512) => avx512.run(body),
             // Scalar, and Arm: NEON's features are on wherever aarch64 is compiled for, and others bring plain code nothing.
+            _ => body(),
+        }
+    }
+
+    /// Likewise, but AVX-512 runs what AVX2 does: for large bodies, of which another copy costs more than wider
+    /// vectors bring.
+    #[inline(always)]
+    pub fn run_narrow<R>(self, body: impl FnOnce() -> R) -> R {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(avx2) => avx2.run(body),
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(vnni) => vnni.avx2().run(body),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(avx512) => avx512.avx2().run(body),
             _ => body(),
         }
     }

@@ -64,7 +64,7 @@ fn encoders_are_no_worse_than_ggmls_on_any_tensor() {
         let weights = decode(TensorType::F32, file.bytes(tensor));
         for ty in types().into_iter().filter(|&ty| with_block!(encoded ty, _B => true, else false)) {
             let mut bytes = vec![0; ty.row_bytes(weights.len() as u64).unwrap() as usize];
-            quantize::encode(ty, &weights, &mut bytes);
+            quantize::encode(ty, &weights, None, &mut bytes);
             let ours = rmse(&weights, &decode(ty, &bytes));
             let theirs = rmse(&weights, &decode(ty, &ggml::reference_quantize(ty, &weights)));
             assert!(ours <= theirs, "{} as {ty}: RMSE {ours:e} here, {theirs:e} in ggml", tensor.name);
