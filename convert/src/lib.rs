@@ -48,7 +48,7 @@ use gguf::Fingerprint;
 use mapped_file::MappedFile;
 use params::{Params, RopeScaling};
 use plan::{Plan, Planned};
-use quantize::{FileType, Matrix, Monitor, TensorStream, Work};
+use quantize::{Architecture, Imatrix, Matrix, Monitor, Recipe, TensorStream, Work};
 use std::path::{Path, PathBuf};
 use tokenizer::Vocabulary;
 
@@ -60,8 +60,10 @@ const HELD_PER_MODEL_BYTE: u64 = 24;
 /// How to convert.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The type of the output.
-    pub file_type: FileType,
+    /// The types of the output.
+    pub recipe: Recipe,
+    /// What an error in each column costs.
+    pub imatrix: Option<Imatrix>,
     /// Which chat template the file carries.
     pub chat_template: ChatTemplate,
     /// The context length, in place of what the checkpoint or the folder's name tells.
@@ -115,7 +117,7 @@ pub fn convert(
     let name = Name::of(folder);
     let output = match output {
         Some(output) => output.to_owned(),
-        None => PathBuf::from(format!("{}-{}.gguf", name.as_str(), options.file_type)),
+        None => PathBuf::from(format!("{}-{}.gguf", name.as_str(), options.recipe.file_type)),
     };
     check_is_no_input(&output, &checkpoint)?;
 
@@ -124,8 +126,8 @@ pub fn convert(
     let files =
         checkpoint.weights().iter().map(|file| MappedFile::open(file)).collect::<Result<Vec<_>, _>>()?;
     let plan = Plan::new(&checkpoint.tensors(&files)?, &params)?;
-    let mut specs: Vec<_> =
-        plan.tensors.iter().map(|tensor| tensor.spec(options.file_type, plan.tied)).collect();
+    let types = types(folder, &plan, &params, options)?;
+    let mut specs = types.specs().to_vec();
     let held_bytes = held_bytes(&checkpoint);
     options.work.check(&specs, held_bytes)?;
     let vocabulary = checkpoint.vocabulary(plan.n_vocab, &params, &name, monitor)?;
@@ -137,7 +139,10 @@ pub fn convert(
     }
     let source = (checkpoint.kind(), files.len());
     let mut metadata =
-        metadata::describe(name.as_str(), &params, &plan, source, context_length, options.file_type);
+        metadata::describe(name.as_str(), &params, &plan, source, context_length, options.recipe.file_type);
+    if let Some(imatrix) = &options.imatrix {
+        imatrix.describe(&mut metadata);
+    }
     let own = match options.chat_template {
         ChatTemplate::Auto => checkpoint.chat_template()?,
         _ => None,
@@ -157,11 +162,7 @@ pub fn convert(
         monitor.note(&format!("scaled rotary embedding, by {factor}: {file} has Llama 3.1's"));
         specs.push(rope_factors::spec(factors));
     }
-    for spec in &specs {
-        if let Some(note) = options.file_type.fallback_note(&spec.name, &spec.shape, plan.tied) {
-            monitor.note(&note);
-        }
-    }
+    types.notes().iter().for_each(|note| monitor.note(note));
     let mut watch = Watch::default();
     for file in &files {
         let listed = checklists.iter().any(|list| watch.add(list, file));
@@ -173,9 +174,12 @@ pub fn convert(
     let output_bytes = gguf::total_bytes(&metadata, &specs);
     let mut source = Fingerprint::default();
     checkpoint.weights().iter().try_for_each(|file| source.add_file(file))?;
+    if let Some(imatrix) = &options.imatrix {
+        source.add_file(imatrix.path())?;
+    }
     let mut stream = TensorStream::create(&output, &metadata, &specs, source, &options.work, held_bytes)?;
     let factors = factors.as_ref().map(|(factors, _)| factors.as_slice());
-    match write(&mut stream, &plan, &specs, factors, watch, monitor) {
+    match write(&mut stream, &plan, &specs, factors, options.imatrix.as_ref(), watch, monitor) {
         Ok(()) => stream.finish(monitor)?,
         Err(error) => {
             if options.work.resume && error.is_interruption() {
@@ -189,15 +193,28 @@ pub fn convert(
     Ok(Summary { output, output_bytes, input_bytes })
 }
 
-impl Planned<'_> {
-    fn spec(&self, file_type: FileType, tied: bool) -> gguf::TensorSpec {
-        let shape = self.source.shape();
-        gguf::TensorSpec {
-            ty: file_type.tensor_type(&self.name, &shape, tied),
-            name: self.name.clone(),
-            shape,
-        }
+/// The type that every tensor gets.
+fn types(
+    folder: &Path,
+    plan: &Plan<'_>,
+    params: &Params,
+    options: &Options,
+) -> Result<quantize::Plan, Error> {
+    let shapes: Vec<_> = plan.tensors.iter().map(|tensor| tensor.source.shape()).collect();
+    let tensor = |(tensor, shape): (_, &'_ Vec<u64>)| {
+        let Planned { name, source, .. }: &'_ Planned<'_> = tensor;
+        let shape: &'_ [u64] = shape;
+        quantize::Tensor { name, shape, ty: source.ty() }
+    };
+    let tensors: Vec<_> = plan.tensors.iter().zip(&shapes).map(tensor).collect();
+    if let Some(imatrix) = &options.imatrix {
+        imatrix.check_tensors(&tensors, folder)?;
     }
+    let &Params { n_layers, n_heads, n_kv_heads, .. } = params;
+    let model = Architecture { n_layers, n_heads, n_kv_heads, n_experts: 0 };
+    let types = quantize::Plan::new(&options.recipe, &model, options.imatrix.is_some(), &tensors)?;
+    types.check(&tensors, true)?;
+    Ok(types)
 }
 
 /// Decodes, encodes and writes every tensor, while the hashes follow.
@@ -206,6 +223,7 @@ fn write(
     plan: &Plan<'_>,
     specs: &[gguf::TensorSpec],
     rope_factors: Option<&[f32]>,
+    imatrix: Option<&Imatrix>,
     mut watch: Watch<'_>,
     monitor: &dyn Monitor,
 ) -> Result<(), Error> {
@@ -219,7 +237,8 @@ fn write(
             continue;
         }
         let (n_cols, n_rows) = (source.n_cols(), source.n_rows());
-        let matrix = Matrix { name, ty: spec.ty, n_cols, n_rows, importance: None };
+        let importance = imatrix.and_then(|imatrix| imatrix.importance(name));
+        let matrix = Matrix { name, ty: spec.ty, n_cols, n_rows, importance: importance.as_deref() };
         let encode = || {
             stream.tensor(&matrix, |rows, floats| {
                 let n_bytes = (rows.end - rows.start) * source.row_bytes();

@@ -24,8 +24,6 @@ pub(crate) struct Plan<'a> {
     pub(crate) tensors: Vec<Planned<'a>>,
     pub(crate) n_vocab: u64,
     pub(crate) n_ff: u64,
-    /// There is no output matrix, or it repeats the embedding: the embedding serves.
-    pub(crate) tied: bool,
     /// Why there is an output matrix that is not written: a sentence.
     pub(crate) tied_note: Option<String>,
 }
@@ -84,7 +82,7 @@ impl<'a> Plan<'a> {
             tensors.push(Planned { source_name, name: kind.gguf_name(layer), source });
         }
         check_nothing_left(parts, &tensors, tied.then_some(&*output_name), params)?;
-        Ok(Self { tensors, n_vocab, n_ff, tied, tied_note })
+        Ok(Self { tensors, n_vocab, n_ff, tied_note })
     }
 
     /// Bytes of the checkpoint's numbers.

@@ -10,14 +10,15 @@ mod vocabulary;
 
 use crate::fixture::{self, Tensor};
 use crate::{ChatTemplate, Error, Options, convert};
-use quantize::{Cancelled, FileType, Monitor};
+use quantize::{Cancelled, FileType, Monitor, Recipe};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use tempfile::TempDir;
 
 const OPTIONS: Options = Options {
-    file_type: FileType::F32,
+    recipe: Recipe::new(FileType::F32),
+    imatrix: None,
     chat_template: ChatTemplate::Auto,
     context_length: None,
     verify: true,
@@ -169,7 +170,7 @@ fn halves_become_what_they_are() {
                 .collect();
         }
         bench.shard(&tensors);
-        let file = bench.convert(&Options { file_type, ..OPTIONS }).unwrap();
+        let file = bench.convert(&Options { recipe: file_type.into(), ..OPTIONS }).unwrap();
         let [embedding, q] =
             ["token_embd.weight", "blk.0.attn_q.weight"].map(|name| file.tensor(name).unwrap());
         assert_eq!(file.bytes(embedding), tensors[0].bytes, "{storage}");
@@ -213,7 +214,7 @@ fn a_wrong_sum_can_be_overruled_and_a_right_one_passes() {
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let output = bench.out().join("novel.gguf");
-    let options = Options { file_type: FileType::Q4_0, ..OPTIONS };
+    let options = Options { recipe: FileType::Q4_0.into(), ..OPTIONS };
     let notes = Notes::default();
     let summary = convert(&root.join("tests/models/novel-8m"), Some(&output), &options, &notes).unwrap();
     assert_eq!(summary.output_bytes, fs::metadata(&output).unwrap().len());

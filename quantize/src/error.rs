@@ -66,6 +66,14 @@ pub enum Error {
         /// The type that it would get.
         ty: TensorType,
     },
+    /// A pin that changes nothing is a typing error.
+    #[error(
+        "--tensor-type `{pin}` fits no matrix of this model; `llamita inspect --tensors` lists their names"
+    )]
+    UnusedPin {
+        /// As it was given.
+        pin: String,
+    },
     /// The rows do not fit.
     #[error(
         "tensor `{tensor}` has rows of {n_cols} weights: as {ty} they must be multiples of {}, and at most {}",

@@ -1,7 +1,5 @@
-//! What a file of a name holds: which type each tensor gets.
-//!
-//! The choices are llama.cpp's, so that a file called `q4_0` has the same types whoever made it: norms, routers and
-//! everything that is no matrix stay F32; the output matrix, whose errors reach the logits undiluted, gets more bits.
+//! The names that a whole file can be asked for by, and the numbers that stand for them in a file. Which type each tensor
+//! gets under a name is [`mixture`](crate::mixture)'s matter.
 
 use blocks::TensorType;
 use std::fmt;
@@ -15,29 +13,63 @@ pub enum FileType {
     F16,
     Bf16,
     Q8_0,
+    Q6K,
     Q5_1,
+    Q5KM,
+    Q5KS,
     Q5_0,
     Q4_1,
+    Q4KM,
+    Q4KS,
     Q4_0,
+    Iq4Nl,
+    Iq4Xs,
+    Mxfp4Moe,
+    Q3KL,
+    Q3KM,
+    Q3KS,
+    Q2K,
+    Q2KS,
+    Tq2_0,
+    Tq1_0,
 }
 
-/// A row of the table: the type, its name, its number in a file, what its matrices are, what its output matrix is.
-struct Row(FileType, &'static str, u32, TensorType, TensorType);
+/// A row of the table: the type, its name, its number in a file, what most of its matrices are.
+struct Row(FileType, &'static str, u32, TensorType);
 
 /// In the order of the variants. The numbers are llama.cpp's `LLAMA_FTYPE_*`.
-const TABLE: [Row; 8] = {
+const TABLE: [Row; 23] = {
     use TensorType as T;
     [
-        Row(FileType::F32, "f32", 0, T::F32, T::F32),
-        Row(FileType::F16, "f16", 1, T::F16, T::F16),
-        Row(FileType::Bf16, "bf16", 32, T::Bf16, T::Bf16),
-        Row(FileType::Q8_0, "q8_0", 7, T::Q8_0, T::Q8_0),
-        Row(FileType::Q5_1, "q5_1", 9, T::Q5_1, T::Q6K),
-        Row(FileType::Q5_0, "q5_0", 8, T::Q5_0, T::Q6K),
-        Row(FileType::Q4_1, "q4_1", 3, T::Q4_1, T::Q6K),
-        Row(FileType::Q4_0, "q4_0", 2, T::Q4_0, T::Q6K),
+        Row(FileType::F32, "f32", 0, T::F32),
+        Row(FileType::F16, "f16", 1, T::F16),
+        Row(FileType::Bf16, "bf16", 32, T::Bf16),
+        Row(FileType::Q8_0, "q8_0", 7, T::Q8_0),
+        Row(FileType::Q6K, "q6_k", 18, T::Q6K),
+        Row(FileType::Q5_1, "q5_1", 9, T::Q5_1),
+        Row(FileType::Q5KM, "q5_k_m", 17, T::Q5K),
+        Row(FileType::Q5KS, "q5_k_s", 16, T::Q5K),
+        Row(FileType::Q5_0, "q5_0", 8, T::Q5_0),
+        Row(FileType::Q4_1, "q4_1", 3, T::Q4_1),
+        Row(FileType::Q4KM, "q4_k_m", 15, T::Q4K),
+        Row(FileType::Q4KS, "q4_k_s", 14, T::Q4K),
+        Row(FileType::Q4_0, "q4_0", 2, T::Q4_0),
+        Row(FileType::Iq4Nl, "iq4_nl", 25, T::Iq4Nl),
+        Row(FileType::Iq4Xs, "iq4_xs", 30, T::Iq4Xs),
+        Row(FileType::Mxfp4Moe, "mxfp4_moe", 38, T::Mxfp4),
+        Row(FileType::Q3KL, "q3_k_l", 13, T::Q3K),
+        Row(FileType::Q3KM, "q3_k_m", 12, T::Q3K),
+        Row(FileType::Q3KS, "q3_k_s", 11, T::Q3K),
+        Row(FileType::Q2K, "q2_k", 10, T::Q2K),
+        Row(FileType::Q2KS, "q2_k_s", 21, T::Q2K),
+        Row(FileType::Tq2_0, "tq2_0", 37, T::Tq2_0),
+        Row(FileType::Tq1_0, "tq1_0", 36, T::Tq1_0),
     ]
 };
+
+/// Other names that llama.cpp takes.
+const ALIASES: [(&str, FileType); 3] =
+    [("q5_k", FileType::Q5KM), ("q4_k", FileType::Q4KM), ("q3_k", FileType::Q3KM)];
 
 impl FileType {
     /// All of them, the largest first.
@@ -49,15 +81,22 @@ impl FileType {
         &TABLE[self as usize]
     }
 
-    /// As the command line spells it: `q4_0`.
+    /// As the command line spells it: `q4_k_m`.
     pub fn name(self) -> &'static str {
         self.row().1
     }
 
+    /// Another name that means it: `q4_k`.
+    pub fn alias(self) -> Option<&'static str> {
+        ALIASES.iter().find(|(_, ty)| *ty == self).map(|(alias, _)| *alias)
+    }
+
     /// The type of this name, in any case.
     pub fn from_name(name: &str) -> Result<Self, UnknownFileType> {
-        let row = TABLE.iter().find(|row| row.1.eq_ignore_ascii_case(name));
-        row.map(|row| row.0).ok_or_else(|| UnknownFileType(name.to_owned()))
+        let means = |ty: &Self| {
+            [Some(ty.name()), ty.alias()].into_iter().flatten().any(|own| own.eq_ignore_ascii_case(name))
+        };
+        Self::all().find(means).ok_or_else(|| UnknownFileType(name.to_owned()))
     }
 
     /// The number under `general.file_type` (llama.cpp's `LLAMA_FTYPE_*`).
@@ -65,26 +104,9 @@ impl FileType {
         self.row().2
     }
 
-    /// The type that a tensor gets. `tied`: the model has no `output.weight`, `token_embd.weight` serves as both.
-    /// 1-D tensors stay F32. In Q4_0…Q5_1 files the output matrix is Q6_K, where its rows are multiples of 256, else Q8_0.
-    /// Rows that are no whole number of blocks make a tensor F16: [`fallback_note`](Self::fallback_note) tells.
-    pub fn tensor_type(self, name: &str, shape: &[u64], tied: bool) -> TensorType {
-        let wanted = self.wanted_type(name, shape, tied);
-        let fits = |ty: &TensorType| shape.first().is_some_and(|&n_cols| ty.row_bytes(n_cols).is_some());
-        let stand_in = if wanted == TensorType::Q6K { TensorType::Q8_0 } else { TensorType::F16 };
-        [wanted, stand_in].into_iter().find(fits).unwrap_or(TensorType::F16)
-    }
-
-    /// What a tensor would get if its rows were of any length.
-    fn wanted_type(self, name: &str, shape: &[u64], tied: bool) -> TensorType {
-        let &Row(_, _, _, matrices, output) = self.row();
-        if !Self::is_quantizable(name, shape) {
-            TensorType::F32
-        } else if name == if tied { "token_embd.weight" } else { "output.weight" } {
-            output
-        } else {
-            matrices
-        }
+    /// The type of most of its matrices.
+    pub fn matrices(self) -> TensorType {
+        self.row().3
     }
 
     /// Whether a tensor is a matrix of the kind that a file's type is about. Norms and other vectors are not; nor are
@@ -92,16 +114,6 @@ impl FileType {
     pub fn is_quantizable(name: &str, shape: &[u64]) -> bool {
         const LEFT_ALONE: [&str; 3] = ["_norm.weight", "ffn_gate_inp.weight", "rope_freqs.weight"];
         shape.len() > 1 && name.ends_with(".weight") && !LEFT_ALONE.iter().any(|end| name.ends_with(end))
-    }
-
-    /// A sentence for the user where a tensor gets another type than the file's name promises, because its rows are
-    /// no whole number of blocks.
-    pub fn fallback_note(self, name: &str, shape: &[u64], tied: bool) -> Option<String> {
-        let (wanted, got) = (self.wanted_type(name, shape, tied), self.tensor_type(name, shape, tied));
-        (wanted != got).then(|| {
-            let (n_cols, len) = (shape.first().copied().unwrap_or(0), wanted.block_len());
-            format!("`{name}` becomes {got}: its rows of {n_cols} weights are no whole number of {wanted}'s blocks of {len}")
-        })
     }
 }
 
@@ -140,71 +152,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_numbers_are_llama_cpps() {
-        let numbers = [
-            ("f32", 0),
-            ("f16", 1),
-            ("bf16", 32),
-            ("q8_0", 7),
-            ("q5_1", 9),
-            ("q5_0", 8),
-            ("q4_1", 3),
-            ("q4_0", 2),
-        ];
-        assert!(FileType::all().map(|ty| (ty.name(), ty.wire())).eq(numbers));
+    fn every_name_leads_to_its_type() {
         for ty in FileType::all() {
             assert_eq!(FileType::from_name(&ty.name().to_uppercase()), Ok(ty));
             assert_eq!(ty.row().0, ty, "the table is in the order of the variants");
+            assert_eq!(FileType::all().filter(|other| other.wire() == ty.wire()).count(), 1, "{ty}");
         }
-        assert_eq!(
-            "q3_x".parse::<FileType>().unwrap_err().to_string(),
-            "there is no file type `q3_x`; there are f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0"
-        );
-    }
-
-    #[test]
-    fn every_tensor_gets_llama_cpps_type() {
-        use FileType as F;
-        use TensorType as T;
-        let matrix = [4096, 4096];
-        for (file, name, shape, tied, expected) in [
-            (F::Q4_0, "blk.0.attn_q.weight", &matrix[..], false, T::Q4_0),
-            (F::Q4_0, "blk.0.ffn_down_exps.weight", &[256, 64, 8], false, T::Q4_0),
-            (F::Q4_0, "token_embd.weight", &matrix, false, T::Q4_0),
-            (F::Q4_0, "token_embd.weight", &matrix, true, T::Q6K),
-            (F::Q4_0, "output.weight", &matrix, false, T::Q6K),
-            (F::Q4_1, "output.weight", &matrix, false, T::Q6K),
-            (F::Q5_0, "output.weight", &matrix, false, T::Q6K),
-            (F::Q5_1, "output.weight", &matrix, false, T::Q6K),
-            (F::Q8_0, "output.weight", &matrix, false, T::Q8_0),
-            (F::Bf16, "output.weight", &matrix, false, T::Bf16),
-            (F::Q4_0, "output.weight", &[288, 9], false, T::Q8_0),
-            (F::Q4_0, "output.weight", &[100, 9], false, T::F16),
-            (F::Q4_0, "blk.0.attn_q.weight", &[100, 9], false, T::F16),
-            (F::F16, "blk.0.attn_q.weight", &[100, 9], false, T::F16),
-            (F::F32, "blk.0.attn_q.weight", &[100, 9], false, T::F32),
-            (F::Q4_0, "output_norm.weight", &[4096], false, T::F32),
-            (F::F16, "blk.0.attn_norm.weight", &[4096], false, T::F32),
-            (F::Q4_0, "blk.0.attn_q_norm.weight", &[128, 32], false, T::F32),
-            (F::Q4_0, "blk.0.ffn_gate_inp.weight", &[4096, 8], false, T::F32),
-            (F::Q4_0, "rope_freqs.weight", &[64], false, T::F32),
-            (F::Q4_0, "blk.0.attn_q.bias", &[4096], false, T::F32),
-        ] {
-            assert_eq!(file.tensor_type(name, shape, tied), expected, "{file} {name} {shape:?}");
+        for (alias, name) in [("Q3_K", "q3_k_m"), ("q4_k", "q4_k_m"), ("q5_k", "q5_k_m")] {
+            assert_eq!(FileType::from_name(alias).map(FileType::name), Ok(name));
         }
-    }
-
-    #[test]
-    fn rows_that_are_no_whole_blocks_are_told() {
-        assert_eq!(FileType::Q4_0.fallback_note("a.weight", &[64, 2], false), None);
-        assert_eq!(
-            FileType::Q4_0.fallback_note("a.weight", &[100, 2], false).as_deref(),
-            Some(
-                "`a.weight` becomes F16: its rows of 100 weights are no whole number of Q4_0's blocks of 32"
-            )
-        );
+        let error = "q3_x".parse::<FileType>().unwrap_err().to_string();
         assert!(
-            FileType::Q4_0.fallback_note("output.weight", &[288, 2], false).unwrap().contains("becomes Q8_0")
+            error.starts_with("there is no file type `q3_x`; there are f32, f16, bf16, q8_0, q6_k"),
+            "{error}"
         );
     }
 }

@@ -11,7 +11,7 @@
 //! | `imatrix.datasets` | the texts' names |
 //! | `imatrix.chunk_size` `imatrix.chunk_count` | tokens of a window, windows |
 
-use crate::Error;
+use crate::{Error, Tensor};
 use blocks::TensorType;
 use engine::Session;
 use gguf::{File, Metadata, Strings, TensorSpec, Value, Writer};
@@ -183,12 +183,17 @@ impl Imatrix {
     /// # Errors
     /// A sentence that names the first matrix that has none.
     pub fn check(&self, model: &File) -> Result<(), Error> {
-        let matrices = model
-            .tensors()
-            .iter()
-            .filter(|tensor| crate::FileType::is_quantizable(&tensor.name, &tensor.shape));
-        for tensor in matrices {
-            let problem = match self.entries.get(&tensor.name) {
+        let tensors = model.tensors().iter().map(Tensor::from).collect::<Vec<_>>();
+        self.check_tensors(&tensors, model.path())
+    }
+
+    /// The same for the tensors of a model that is in the making of `source`.
+    ///
+    /// # Errors
+    /// As of [`check`](Self::check).
+    pub fn check_tensors(&self, tensors: &[Tensor<'_>], source: &Path) -> Result<(), Error> {
+        for tensor in tensors.iter().filter(|tensor| tensor.is_quantizable()) {
+            let problem = match self.entries.get(tensor.name) {
                 // Embeddings are looked up, not multiplied; the output is left out unless asked for.
                 None if !tensor.name.starts_with("blk.") => continue,
                 None => "has nothing for it".to_owned(),
@@ -202,7 +207,7 @@ impl Imatrix {
                 problem: format!(
                     "this importance matrix {problem}: `{}` of {}. It was collected with another model",
                     tensor.name,
-                    model.path().display()
+                    source.display()
                 ),
             });
         }
@@ -214,6 +219,23 @@ impl Imatrix {
         let sums = &self.entries.get(name)?.sums;
         let mean = sums.iter().sum::<f64>() / sums.len() as f64;
         Some(sums.iter().map(|sum| ((sum / mean) as f32).max(FLOOR)).collect())
+    }
+
+    /// Where it was read; empty for one that was collected.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Says in a file's keys that it was used, under llama.cpp's names.
+    pub fn describe(&self, keys: &mut Metadata) {
+        keys.set("quantize.imatrix.file", &*self.path.to_string_lossy());
+        if let Some(dataset) = self.datasets.first() {
+            keys.set("quantize.imatrix.dataset", &**dataset);
+        }
+        keys.set("quantize.imatrix.entries_count", self.entries.len() as u32);
+        if self.n_windows > 0 {
+            keys.set("quantize.imatrix.chunks_count", self.n_windows);
+        }
     }
 
     /// Windows that were summed.

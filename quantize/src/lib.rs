@@ -3,20 +3,28 @@
 
 #![forbid(unsafe_code)]
 
+mod architecture;
 mod encode;
 mod error;
 mod file_type;
 mod imatrix;
+mod mixture;
 mod monitor;
+mod plan;
+mod recipe;
 mod stream;
 mod tensor_stream;
 mod work;
 
+pub use architecture::Architecture;
 pub use encode::{Encode, Grid, encode};
 pub use error::Error;
 pub use file_type::{FileType, UnknownFileType};
 pub use imatrix::Imatrix;
+pub use mixture::Tensor;
 pub use monitor::{Cancelled, Monitor};
-pub use stream::{Options, Summary, quantize};
+pub use plan::Plan;
+pub use recipe::{Pin, Recipe, encodable};
+pub use stream::{Draft, Options, Summary, quantize};
 pub use tensor_stream::{MAX_COLS, Matrix, TensorStream};
 pub use work::Work;

@@ -1,8 +1,9 @@
 //! A GGUF from one type to another, in a stream.
 
-use crate::{Error, FileType, Matrix, Monitor, TensorStream, Work};
+use crate::mixture::Tensor;
+use crate::{Architecture, Error, Imatrix, Matrix, Monitor, Plan, Recipe, TensorStream, Work};
 use blocks::{Block, TensorType, with_block};
-use gguf::{Fingerprint, TensorInfo, TensorSpec, Value};
+use gguf::{Fingerprint, Metadata, TensorInfo, TensorSpec, Value};
 use std::path::Path;
 
 /// How many bytes of a tensor that stays as it is are written at once: progress moves, and the user can stop it.
@@ -17,8 +18,10 @@ const QUANTIZATION_VERSION: u32 = 2;
 /// How to quantize.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The type of the output.
-    pub file_type: FileType,
+    /// The types of the output.
+    pub recipe: Recipe,
+    /// What an error in each column costs.
+    pub imatrix: Option<Imatrix>,
     /// Take quantized tensors as input too: they lose twice.
     pub allow_requantize: bool,
     /// How the file is made.
@@ -44,22 +47,71 @@ pub fn quantize(
     options: &Options,
     monitor: &dyn Monitor,
 ) -> Result<Summary, Error> {
-    check_paths(input, output)?;
-    let metadata = metadata(input, options.file_type)?;
-    let specs = plan(input, options, monitor)?;
-    let output_bytes = gguf::total_bytes(&metadata, &specs);
-    let mut source = Fingerprint::default();
-    source.add_file(input.path())?;
-    let held_bytes = HELD_PER_HEADER_BYTE * header_bytes(input);
-    let mut stream = TensorStream::create(output, &metadata, &specs, source, &options.work, held_bytes)?;
-    if let Err(error) = write(&mut stream, input, &specs, monitor) {
-        if options.work.resume && error.is_interruption() {
-            stream.keep(monitor);
+    Draft::new(input, options)?.write(output, monitor)
+}
+
+/// A file that is to be: its keys and what becomes of each tensor. Nothing but the input's header was read.
+#[derive(Clone, Debug)]
+pub struct Draft<'a> {
+    input: &'a gguf::File,
+    options: &'a Options,
+    metadata: Metadata,
+    plan: Plan,
+}
+
+impl<'a> Draft<'a> {
+    /// What `options` makes of `input`.
+    ///
+    /// # Errors
+    /// Where the recipe, or the importance matrix, does not fit the model, or a tensor cannot become what it shall.
+    pub fn new(input: &'a gguf::File, options: &'a Options) -> Result<Self, Error> {
+        let metadata = metadata(input, options)?;
+        let key_error = |source| Error::Key { path: input.path().to_owned(), source };
+        let model = Architecture::of(input.metadata()).map_err(key_error)?;
+        if let Some(imatrix) = &options.imatrix {
+            imatrix.check(input)?;
         }
-        return Err(error);
+        let tensors: Vec<_> = input.tensors().iter().map(Tensor::from).collect();
+        let plan = Plan::new(&options.recipe, &model, options.imatrix.is_some(), &tensors)?;
+        plan.check(&tensors, options.allow_requantize)?;
+        Ok(Self { input, options, metadata, plan })
     }
-    stream.finish(monitor)?;
-    Ok(Summary { input_bytes: input.n_bytes(), output_bytes })
+
+    /// What becomes of each tensor.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Bytes of the file.
+    pub fn file_bytes(&self) -> u64 {
+        gguf::total_bytes(&self.metadata, self.plan.specs())
+    }
+
+    /// Makes the file: see [`quantize`].
+    ///
+    /// # Errors
+    /// Where the input cannot be read, the output not be written, or a weight is no number.
+    pub fn write(&self, output: &Path, monitor: &dyn Monitor) -> Result<Summary, Error> {
+        let Self { input, options, metadata, plan } = self;
+        check_paths(input, output)?;
+        plan.notes().iter().for_each(|note| monitor.note(note));
+        let specs = plan.specs();
+        let mut source = Fingerprint::default();
+        source.add_file(input.path())?;
+        if let Some(imatrix) = &options.imatrix {
+            source.add_file(imatrix.path())?;
+        }
+        let held_bytes = HELD_PER_HEADER_BYTE * header_bytes(input);
+        let mut stream = TensorStream::create(output, metadata, specs, source, &options.work, held_bytes)?;
+        if let Err(error) = write(&mut stream, input, specs, options.imatrix.as_ref(), monitor) {
+            if options.work.resume && error.is_interruption() {
+                stream.keep(monitor);
+            }
+            return Err(error);
+        }
+        stream.finish(monitor)?;
+        Ok(Summary { input_bytes: input.n_bytes(), output_bytes: self.file_bytes() })
+    }
 }
 
 /// Writes every tensor that is not there yet.
@@ -67,6 +119,7 @@ fn write(
     stream: &mut TensorStream,
     input: &gguf::File,
     specs: &[TensorSpec],
+    imatrix: Option<&Imatrix>,
     monitor: &dyn Monitor,
 ) -> Result<(), Error> {
     monitor.start(input.tensors().iter().map(|tensor| tensor.n_bytes).sum());
@@ -80,7 +133,9 @@ fn write(
                 monitor.advance(piece.len() as u64)?;
             }
         } else {
-            with_block!(tensor.ty, B => encode::<B>(stream, input, tensor, spec.ty, monitor)?,
+            let importance = imatrix.and_then(|imatrix| imatrix.importance(&tensor.name));
+            let matrix = Matrix { importance: importance.as_deref(), ..Matrix::of(spec) };
+            with_block!(tensor.ty, B => encode::<B>(stream, input, tensor, &matrix, monitor)?,
                 else return Err(Error::NoDecoder { tensor: tensor.name.clone(), ty: tensor.ty }));
         }
     }
@@ -104,48 +159,20 @@ fn encode<B: Block>(
     stream: &mut TensorStream,
     input: &gguf::File,
     tensor: &TensorInfo,
-    ty: TensorType,
+    matrix: &Matrix<'_>,
     monitor: &dyn Monitor,
 ) -> Result<(), Error> {
-    let matrix =
-        Matrix { name: &tensor.name, ty, n_cols: tensor.n_cols(), n_rows: tensor.n_rows(), importance: None };
     let blocks = blocks::from_bytes::<B>(input.bytes(tensor));
     let blocks_per_row = tensor.n_cols() as usize / B::LEN;
-    stream.tensor(&matrix, |rows, floats| {
+    stream.tensor(matrix, |rows, floats| {
         let blocks = &blocks[rows.start as usize * blocks_per_row..rows.end as usize * blocks_per_row];
         blocks::decode(blocks, floats);
         Ok(monitor.advance(size_of_val(blocks) as u64)?)
     })
 }
 
-/// The type that every tensor gets, in the input's order.
-fn plan(input: &gguf::File, options: &Options, monitor: &dyn Monitor) -> Result<Vec<TensorSpec>, Error> {
-    let tied = input.tensor("output.weight").is_none();
-    let mut specs = Vec::with_capacity(input.tensors().len());
-    for TensorInfo { name, shape, ty: from, .. } in input.tensors() {
-        let decodes = with_block!(*from, _B => true, else false);
-        let is_matrix = FileType::is_quantizable(name, shape);
-        let to = options.file_type.tensor_type(name, shape, tied);
-        // Tables of integers and the like: no weights, nothing to do with the file's type.
-        let to = if is_matrix || decodes { to } else { *from };
-        if to != *from {
-            if !decodes {
-                return Err(Error::NoDecoder { tensor: name.clone(), ty: *from });
-            }
-            if from.is_quantized() && !options.allow_requantize {
-                return Err(Error::Requantize { tensor: name.clone(), from: *from, to });
-            }
-            if let Some(note) = options.file_type.fallback_note(name, shape, tied) {
-                monitor.note(&note);
-            }
-        }
-        specs.push(TensorSpec { name: name.clone(), shape: shape.clone(), ty: to });
-    }
-    Ok(specs)
-}
-
 /// The input's keys with what changes, and where the file comes from.
-fn metadata(input: &gguf::File, file_type: FileType) -> Result<gguf::Metadata, Error> {
+fn metadata(input: &gguf::File, options: &Options) -> Result<Metadata, Error> {
     let key_error = |source| Error::Key { path: input.path().to_owned(), source };
     let uint = |key: &str| input.metadata().uint(key).map_err(key_error);
     if let Some(n_files) = uint("split.count")?.filter(|&n| n > 1) {
@@ -156,8 +183,11 @@ fn metadata(input: &gguf::File, file_type: FileType) -> Result<gguf::Metadata, E
         metadata.set("llamita.quantize.source_file_type", source.clone());
     }
     metadata.set("llamita.quantize.version", env!("CARGO_PKG_VERSION"));
-    metadata.set("general.file_type", Value::U32(file_type.wire()));
+    metadata.set("general.file_type", Value::U32(options.recipe.file_type.wire()));
     metadata.set("general.quantization_version", Value::U32(QUANTIZATION_VERSION));
+    if let Some(imatrix) = &options.imatrix {
+        imatrix.describe(&mut metadata);
+    }
     Ok(metadata)
 }
 

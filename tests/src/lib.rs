@@ -9,11 +9,15 @@ pub mod checkpoint;
 mod compare;
 pub mod counting;
 pub mod fuzz;
+mod hole;
 mod models;
 pub mod tiktoken;
 
 pub use compare::{Divergence, Window, log_softmax, windows};
-pub use models::{bundled, convert_checkpoint, converted, decoded_to_f32, quantized, scratch_folder};
+pub use hole::write_hole;
+pub use models::{
+    bundled, convert_checkpoint, converted, decoded_to_f32, file_types, quantized, scratch_folder,
+};
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -48,13 +48,19 @@ pub fn convert_checkpoint(
     chat_template: ChatTemplate,
 ) -> Result<convert::Summary, convert::Error> {
     let options = convert::Options {
-        file_type,
+        recipe: file_type.into(),
+        imatrix: None,
         chat_template,
         context_length: None,
         verify: true,
         work: Work::default(),
     };
     convert::convert(folder, Some(output), &options, &())
+}
+
+/// The types that a file can be written in: those that have encoders.
+pub fn file_types() -> impl Iterator<Item = FileType> {
+    FileType::all().filter(|ty| with_block!(encoded ty.matrices(), _B => true, else false))
 }
 
 /// The bundled checkpoint as a GGUF of this type, converted directly.
@@ -70,7 +76,12 @@ pub fn quantized(file_type: FileType) -> PathBuf {
     let input = converted(FileType::F32);
     made_once(format!("novel-8m-f32-to-{}.gguf", file_type.name()), |path| {
         let input = gguf::File::open(&input).expect("what was converted opens");
-        let options = quantize::Options { file_type, allow_requantize: false, work: Work::default() };
+        let options = quantize::Options {
+            recipe: file_type.into(),
+            imatrix: None,
+            allow_requantize: false,
+            work: Work::default(),
+        };
         quantize::quantize(&input, path, &options, &()).expect("an f32 file quantizes to every type");
     })
 }

@@ -1,14 +1,16 @@
 //! Flags that several commands share, and how their values are read. A value that cannot be meant is a wrong call:
 //! clap says so and exits with status 2.
 
+mod recipe;
 mod size;
 mod work;
 
+pub(crate) use recipe::RecipeFlags;
 pub(crate) use size::size;
 pub(crate) use work::WorkFlags;
 
 use crate::error::Error;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use engine::{SamplerOptions, SessionOptions};
 use kernels::{CacheType, CacheTypes, Isa};
 use quantize::FileType;
@@ -138,9 +140,8 @@ fn isa(name: &str) -> Result<Isa, String> {
 
 /// A file type by its name.
 pub(crate) fn file_type() -> impl TypedValueParser<Value = FileType> {
-    PossibleValuesParser::new(FileType::all().map(FileType::name)).try_map(|name| {
-        FileType::all().find(|ty| ty.name().eq_ignore_ascii_case(&name)).ok_or("no such type")
-    })
+    let value = |ty: FileType| PossibleValue::new(ty.name()).aliases(ty.alias());
+    PossibleValuesParser::new(FileType::all().map(value)).try_map(|name| FileType::from_name(&name))
 }
 
 /// How the next token is chosen.

@@ -136,8 +136,12 @@ fn use_gguf(path: &Path, output: &Path) -> Result<Result<(), String>, String> {
             blocks.iter().for_each(|block| block.decode(&mut weights));
         }, else ());
     }
-    let options =
-        quantize::Options { file_type: FileType::Q8_0, allow_requantize: true, work: Work::default() };
+    let options = quantize::Options {
+        recipe: FileType::Q8_0.into(),
+        imatrix: None,
+        allow_requantize: true,
+        work: Work::default(),
+    };
     if quantize::quantize(&file, output, &options, &()).is_ok() {
         let opened = gguf::File::open(output);
         std::fs::remove_file(output).map_err(|error| format!("no output, and no error: {error}"))?;

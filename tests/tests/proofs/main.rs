@@ -6,6 +6,7 @@ mod chat;
 mod files;
 mod golden;
 mod llama3;
+mod mixtures;
 mod reference;
 mod shards;
 mod tidy;

@@ -1,7 +1,7 @@
 //! `llamita convert`: a checkpoint becomes one GGUF.
 
 use crate::error::Error;
-use crate::flags::{self, WorkFlags};
+use crate::flags::{self, RecipeFlags, WorkFlags};
 use crate::progress::{Progress, Unit};
 use crate::{terminal, units};
 use convert::ChatTemplate;
@@ -27,7 +27,8 @@ pub(crate) struct Args {
     /// The file to write [default: named after the folder and the type, in the current folder]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// How the weights are stored: q8_0 is as good as the original at half its size, q4_0 a quarter of it
+    /// How the weights are stored: q8_0 is as good as the original at half its size; q4_k_m has a third of its size and
+    /// loses little
     #[arg(long = "type", value_name = "TYPE", default_value = "q8_0", ignore_case = true, value_parser = flags::file_type())]
     file_type: FileType,
     /// How a conversation is laid out for the model: auto (the folder's own template; where it has none, llama2 or
@@ -40,6 +41,8 @@ pub(crate) struct Args {
     /// Do not compare the files with the checksums in checklist.chk
     #[arg(long)]
     no_verify: bool,
+    #[command(flatten)]
+    recipe: RecipeFlags,
     #[command(flatten)]
     work: WorkFlags,
 }
@@ -56,7 +59,8 @@ fn chat_template(text: &str) -> Result<ChatTemplate, Infallible> {
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let options = convert::Options {
-        file_type: args.file_type,
+        recipe: args.recipe.recipe(args.file_type),
+        imatrix: args.recipe.imatrix()?,
         chat_template: args.chat_template.clone(),
         context_length: args.context_length,
         verify: !args.no_verify,

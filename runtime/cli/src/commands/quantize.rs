@@ -1,10 +1,12 @@
 //! `llamita quantize`: a GGUF in a smaller type.
 
+mod report;
+
 use crate::error::Error;
-use crate::flags::{self, WorkFlags};
+use crate::flags::{self, RecipeFlags, WorkFlags};
 use crate::progress::{Progress, Unit};
 use crate::{terminal, units};
-use quantize::FileType;
+use quantize::{Draft, FileType};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// or not at all.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:
-  llamita quantize llama-2-7b-f16.gguf --type q4_0")]
+  llamita quantize llama-2-7b-f16.gguf --type q4_k_m --imatrix llama-2-7b.imatrix.gguf")]
 pub(crate) struct Args {
     /// The file to read
     #[arg(value_name = "IN.gguf")]
@@ -28,6 +30,14 @@ pub(crate) struct Args {
     /// Take weights that are quantized already: they lose a second time
     #[arg(long)]
     allow_requantize: bool,
+    /// Write nothing: print the type of each tensor and the size; the weights are not read
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the plan of --dry-run as JSON, in bytes
+    #[arg(long, requires = "dry_run")]
+    json: bool,
+    #[command(flatten)]
+    recipe: RecipeFlags,
     #[command(flatten)]
     work: WorkFlags,
 }
@@ -35,12 +45,19 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let input = gguf::File::open(&args.input)?;
     let output = args.output.clone().unwrap_or_else(|| output_path(&args.input, args.file_type));
-    let work = args.work.start()?;
-    let options =
-        quantize::Options { file_type: args.file_type, allow_requantize: args.allow_requantize, work };
+    let options = quantize::Options {
+        recipe: args.recipe.recipe(args.file_type),
+        imatrix: args.recipe.imatrix()?,
+        allow_requantize: args.allow_requantize,
+        work: args.work.start()?,
+    };
+    let failed = |error| Error::quantize(&args.input, error);
+    let draft = Draft::new(&input, &options).map_err(failed)?;
+    if args.dry_run {
+        return report::print(&draft, input.tensors(), args.json);
+    }
     let progress = Progress::new("quantizing", Unit::Bytes);
-    let summary = quantize::quantize(&input, &output, &options, &progress)
-        .map_err(|error| Error::quantize(&args.input, error))?;
+    let summary = draft.write(&output, &progress).map_err(failed)?;
     let time = progress.elapsed();
     drop(progress);
     terminal::say(&format!(
