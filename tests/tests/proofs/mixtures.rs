@@ -68,9 +68,9 @@ impl Shape {
         tensors
     }
 
-    /// How a converter stores a tensor.
-    fn stored(shape: &[u64]) -> TensorType {
-        if shape.len() == 1 { TensorType::F32 } else { TensorType::F16 }
+    /// How a converter stores a tensor: routers as vectors.
+    fn stored(name: &str, shape: &[u64]) -> TensorType {
+        if shape.len() == 1 || name.contains("gate_inp") { TensorType::F32 } else { TensorType::F16 }
     }
 }
 
@@ -95,7 +95,7 @@ fn line(types: impl Iterator<Item = (String, TensorType)>) -> String {
 
 fn ours(shape: &Shape, file_type: FileType, has_imatrix: bool) -> String {
     let tensors = shape.tensors();
-    let of = |(name, shape): &(String, Vec<u64>)| (name.clone(), shape.clone(), Shape::stored(shape));
+    let of = |(name, shape): &(String, Vec<u64>)| (name.clone(), shape.clone(), Shape::stored(name, shape));
     let owned: Vec<_> = tensors.iter().map(of).collect();
     let tensors: Vec<_> = owned.iter().map(|(name, shape, ty)| Tensor { name, shape, ty: *ty }).collect();
     let plan = Plan::new(&Recipe::new(file_type), &shape.architecture(), has_imatrix, &tensors).unwrap();
@@ -122,7 +122,8 @@ fn write_hole(shape: &Shape, path: &Path) {
     ] {
         metadata.set(format!("llama.{key}"), n as u32);
     }
-    let spec = |(name, shape): (String, Vec<u64>)| TensorSpec { ty: Shape::stored(&shape), name, shape };
+    let spec =
+        |(name, shape): (String, Vec<u64>)| TensorSpec { ty: Shape::stored(&name, &shape), name, shape };
     let specs: Vec<_> = shape.tensors().into_iter().map(spec).collect();
     llamita_tests::write_hole(path, &metadata, &specs);
 }
