@@ -193,6 +193,13 @@ pub fn convert(
     Ok(Summary { output, output_bytes, input_bytes })
 }
 
+impl Planned<'_> {
+    /// What the choice of types asks of it.
+    fn described<'t>(&'t self, shape: &'t [u64]) -> quantize::Tensor<'t> {
+        quantize::Tensor { name: &self.name, shape, ty: self.source.ty() }
+    }
+}
+
 /// The type that every tensor gets.
 fn types(
     folder: &Path,
@@ -201,12 +208,8 @@ fn types(
     options: &Options,
 ) -> Result<quantize::Plan, Error> {
     let shapes: Vec<_> = plan.tensors.iter().map(|tensor| tensor.source.shape()).collect();
-    let tensor = |(tensor, shape): (_, &'_ Vec<u64>)| {
-        let Planned { name, source, .. }: &'_ Planned<'_> = tensor;
-        let shape: &'_ [u64] = shape;
-        quantize::Tensor { name, shape, ty: source.ty() }
-    };
-    let tensors: Vec<_> = plan.tensors.iter().zip(&shapes).map(tensor).collect();
+    let tensors: Vec<_> =
+        plan.tensors.iter().zip(&shapes).map(|(tensor, shape)| tensor.described(shape)).collect();
     if let Some(imatrix) = &options.imatrix {
         imatrix.check_tensors(&tensors, folder)?;
     }

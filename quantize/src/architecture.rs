@@ -22,14 +22,13 @@ impl Architecture {
     /// If a key is there and holds no number.
     pub fn of(keys: &Metadata) -> Result<Self, KeyError> {
         let name = keys.str("general.architecture")?.unwrap_or_default();
-        let count = |what: &str| {
+        let count = |what: &str| -> Result<Option<u64>, KeyError> {
             let key = format!("{name}.{what}");
             // Some architectures have a number for each layer.
-            let number = keys.uint(&key).or_else(|error| match keys.ints(&key) {
+            keys.uint(&key).or_else(|error| match keys.ints(&key) {
                 Ok(Some(all)) => Ok(all.first().map(|&first| first.max(0) as u64)),
                 _ => Err(error),
-            });
-            Ok::<_, KeyError>(number?)
+            })
         };
         let n_heads = count("attention.head_count")?.unwrap_or(0);
         Ok(Self {

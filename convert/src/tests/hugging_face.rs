@@ -160,7 +160,7 @@ fn halves_become_what_they_are() {
             tensor.dtype = dtype;
         }
         let embedding = folder.tensor("embed_tokens.weight").bytes.clone();
-        let (file, _) = folder.convert(&Options { file_type, ..OPTIONS }).unwrap();
+        let (file, _) = folder.convert(&Options { recipe: file_type.into(), ..OPTIONS }).unwrap();
         assert_eq!(file.bytes(file.tensor("token_embd.weight").unwrap()), embedding, "{dtype}");
     }
 }

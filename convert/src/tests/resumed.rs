@@ -24,12 +24,14 @@ impl Monitor for StopAt {
     }
 }
 
-const RESUMING: Options = Options { work: quantize::Work { resume: true, ..OPTIONS.work }, ..OPTIONS };
+fn resuming() -> Options {
+    Options { work: quantize::Work { resume: true, ..OPTIONS.work }, ..OPTIONS }
+}
 
 /// Converts until a tensor, each of which is one call here.
 fn stop(bench: &Bench, n_calls: usize) {
     let monitor = StopAt { n_calls: Some(n_calls), ..StopAt::default() };
-    let stopped = convert(&bench.folder(), Some(&bench.out().join("model.gguf")), &RESUMING, &monitor);
+    let stopped = convert(&bench.folder(), Some(&bench.out().join("model.gguf")), &resuming(), &monitor);
     assert!(matches!(stopped, Err(Error::Cancelled(_))), "{n_calls}: {stopped:?}");
     assert!(monitor.notes.into_inner().unwrap().iter().any(|note| note.contains("is kept")));
     assert_eq!(bench.left(), 2, "a part and its journal");
@@ -43,7 +45,7 @@ fn interrupted_at_any_tensor_it_becomes_the_same_file() {
         let bench = Bench::new();
         stop(&bench, n_calls);
         let monitor = StopAt::default();
-        convert(&bench.folder(), Some(&bench.out().join("model.gguf")), &RESUMING, &monitor).unwrap();
+        convert(&bench.folder(), Some(&bench.out().join("model.gguf")), &resuming(), &monitor).unwrap();
         let file = gguf::File::open(bench.out().join("model.gguf")).unwrap();
         assert!(contents(&file) == expected, "{n_calls}");
         assert_eq!(bench.left(), 1);
@@ -60,7 +62,7 @@ fn a_sum_is_of_the_whole_file_whatever_was_there() {
     let bench = Bench::new();
     bench.put("checklist.chk", format!("{ZEROS}  {SHARD}\n"));
     stop(&bench, fixture::tensors().len());
-    let error = bench.convert(&RESUMING).unwrap_err().to_string();
+    let error = bench.convert(&resuming()).unwrap_err().to_string();
     assert!(error.contains("its MD5 is") && error.contains(SHARD), "{error}");
     assert_eq!(bench.left(), 0, "it is of no use");
 }
@@ -69,7 +71,7 @@ fn a_sum_is_of_the_whole_file_whatever_was_there() {
 fn other_settings_make_another_file() {
     let bench = Bench::new();
     stop(&bench, 5);
-    let other = Options { context_length: Some(99), ..RESUMING };
+    let other = Options { context_length: Some(99), ..resuming() };
     let monitor = StopAt::default();
     convert(&bench.folder(), Some(&bench.out().join("model.gguf")), &other, &monitor).unwrap();
     let notes = monitor.notes.into_inner().unwrap().join("\n");
