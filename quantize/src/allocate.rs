@@ -74,7 +74,8 @@ pub(crate) fn allocate(
     let tensors: Vec<_> = input.tensors().iter().map(Tensor::from).collect();
     recipe.check_pins(&tensors)?;
     let matrices: Vec<usize> = (0..tensors.len()).filter(|&at| tensors[at].is_quantizable()).collect();
-    let candidates: Vec<_> = matrices.iter().map(|&at| candidates(&tensors[at], recipe, target, &tensors)).collect();
+    let candidates: Vec<_> =
+        matrices.iter().map(|&at| candidates(&tensors[at], recipe, target, &tensors)).collect();
     let types_of = |chosen: &[usize]| {
         let mut types = vec![None; tensors.len()];
         for ((&at, candidates), &choice) in matrices.iter().zip(&candidates).zip(chosen) {
@@ -93,7 +94,9 @@ pub(crate) fn allocate(
     let target_bytes = match target.size {
         Size::File(n) => n,
         Size::Tensors(n) => n.saturating_add(file_bytes - all_bytes),
-        Size::BitsPerWeight(bits) => ((bits / 8.0 * smallest.n_weights()) as u64).saturating_add(file_bytes - all_bytes),
+        Size::BitsPerWeight(bits) => {
+            ((bits / 8.0 * smallest.n_weights()) as u64).saturating_add(file_bytes - all_bytes)
+        }
     };
     let Some(spare) = target_bytes.checked_sub(file_bytes) else {
         return Err(Error::TargetTooSmall {
@@ -124,7 +127,10 @@ pub(crate) fn allocate(
     let choices: Vec<Vec<Choice>> = (0..matrices.len())
         .map(|i| {
             let sensitivity = measured.as_ref().map_or(1.0, |all| all[i]);
-            let choice = |(&ty, error): (&TensorType, &f64)| Choice { bytes: aligned(matrices[i], ty), cost: sensitivity * error };
+            let choice = |(&ty, error): (&TensorType, &f64)| Choice {
+                bytes: aligned(matrices[i], ty),
+                cost: sensitivity * error,
+            };
             candidates[i].iter().zip(&errors[i]).map(choice).collect()
         })
         .collect();
@@ -136,14 +142,18 @@ pub(crate) fn allocate(
 }
 
 /// What a matrix may become, the smallest first.
-fn candidates(tensor: &Tensor<'_>, recipe: &Recipe, target: &Target, tensors: &[Tensor<'_>]) -> Vec<TensorType> {
+fn candidates(
+    tensor: &Tensor<'_>,
+    recipe: &Recipe,
+    target: &Target,
+    tensors: &[Tensor<'_>],
+) -> Vec<TensorType> {
     if let Some(pinned) = recipe.pinned(tensor, mixture::is_tied(tensors)) {
         return vec![fitting(pinned, tensor.n_cols())];
     }
     let encodes = |ty: &TensorType| with_block!(encoded *ty, _B => true, else false);
     let given = if target.types.is_empty() { &TYPES[..] } else { &target.types };
-    let mut types: Vec<_> =
-        given.iter().map(|&ty| fitting(ty, tensor.n_cols())).filter(encodes).collect();
+    let mut types: Vec<_> = given.iter().map(|&ty| fitting(ty, tensor.n_cols())).filter(encodes).collect();
     types.sort_by_key(|&ty| (n_bytes(tensor, ty), ty));
     types.dedup();
     types

@@ -74,6 +74,24 @@ pub enum Error {
         /// As it was given.
         pin: String,
     },
+    /// Nothing as small can be made.
+    #[error(
+        "the target is a file of {target_bytes} bytes, but the smallest that these types make has {smallest_bytes} bytes, \
+         {tensor_bytes} of them tensors, {bits_per_weight:.3} bits for each weight"
+    )]
+    TargetTooSmall {
+        /// What was asked for.
+        target_bytes: u64,
+        /// The smallest file.
+        smallest_bytes: u64,
+        /// Its tensors.
+        tensor_bytes: u64,
+        /// The same, divided among the weights.
+        bits_per_weight: f64,
+    },
+    /// How much each matrix matters cannot be measured.
+    #[error("{0}")]
+    Allocation(String),
     /// The rows do not fit.
     #[error(
         "tensor `{tensor}` has rows of {n_cols} weights: as {ty} they must be multiples of {}, and at most {}",

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod allocate;
 mod architecture;
 mod encode;
 mod error;
@@ -16,6 +17,7 @@ mod stream;
 mod tensor_stream;
 mod work;
 
+pub use allocate::{Size, Target};
 pub use architecture::Architecture;
 pub use encode::{Encode, Grid, encode};
 pub use error::Error;

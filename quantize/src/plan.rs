@@ -83,11 +83,14 @@ impl Plan {
         self.specs.iter().filter_map(TensorSpec::n_bytes).fold(0, u64::saturating_add)
     }
 
+    /// Weights of all tensors.
+    pub(crate) fn n_weights(&self) -> f64 {
+        self.specs.iter().map(|spec| spec.shape.iter().map(|&n| n as f64).product::<f64>()).sum()
+    }
+
     /// Bits that a weight takes in the mean, vectors counted too.
     pub fn bits_per_weight(&self) -> f64 {
-        let n_weights: f64 =
-            self.specs.iter().map(|spec| spec.shape.iter().map(|&n| n as f64).product::<f64>()).sum();
-        8.0 * self.tensor_bytes() as f64 / n_weights.max(1.0)
+        8.0 * self.tensor_bytes() as f64 / self.n_weights().max(1.0)
     }
 }
 

@@ -62,12 +62,21 @@ impl Recipe {
             }
             *ty = self.pinned(tensor, tied).unwrap_or(*ty);
         }
-        for pin in &self.pins {
-            if !tensors.iter().any(|tensor| tensor.is_quantizable() && pin.fits(tensor.name)) {
-                return Err(Error::UnusedPin { pin: pin.to_string() });
-            }
-        }
+        self.check_pins(tensors)?;
         Ok(types)
+    }
+
+    /// Whether every pin fits a matrix.
+    ///
+    /// # Errors
+    /// If one does not.
+    pub(crate) fn check_pins(&self, tensors: &[Tensor<'_>]) -> Result<(), Error> {
+        let is_used =
+            |pin: &&Pin| tensors.iter().any(|tensor| tensor.is_quantizable() && pin.fits(tensor.name));
+        match self.pins.iter().find(|pin| !is_used(pin)) {
+            Some(pin) => Err(Error::UnusedPin { pin: pin.to_string() }),
+            None => Ok(()),
+        }
     }
 
     /// What was asked for this matrix by name.

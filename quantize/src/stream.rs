@@ -1,7 +1,8 @@
 //! A GGUF from one type to another, in a stream.
 
+use crate::allocate::allocate;
 use crate::mixture::Tensor;
-use crate::{Architecture, Error, Imatrix, Matrix, Monitor, Plan, Recipe, TensorStream, Work};
+use crate::{Architecture, Error, Imatrix, Matrix, Monitor, Plan, Recipe, Target, TensorStream, Work};
 use blocks::{Block, TensorType, with_block};
 use gguf::{Fingerprint, Metadata, TensorInfo, TensorSpec, Value};
 use std::path::Path;
@@ -20,6 +21,8 @@ const QUANTIZATION_VERSION: u32 = 2;
 pub struct Options {
     /// The types of the output.
     pub recipe: Recipe,
+    /// A size to be met, in place of the recipe's file type.
+    pub target: Option<Target>,
     /// What an error in each column costs.
     pub imatrix: Option<Imatrix>,
     /// Take quantized tensors as input too: they lose twice.
@@ -47,34 +50,53 @@ pub fn quantize(
     options: &Options,
     monitor: &dyn Monitor,
 ) -> Result<Summary, Error> {
-    Draft::new(input, options)?.write(output, monitor)
+    Draft::new(input, options, monitor)?.write(output, monitor)
 }
 
-/// A file that is to be: its keys and what becomes of each tensor. Nothing but the input's header was read.
+/// A file that is to be: its keys and what becomes of each tensor. Nothing but the input's header was read, save for a
+/// [`Target`], which takes a sample of the weights.
 #[derive(Clone, Debug)]
 pub struct Draft<'a> {
     input: &'a gguf::File,
     options: &'a Options,
     metadata: Metadata,
     plan: Plan,
+    predicted: Option<f64>,
 }
 
 impl<'a> Draft<'a> {
     /// What `options` makes of `input`.
     ///
     /// # Errors
-    /// Where the recipe, or the importance matrix, does not fit the model, or a tensor cannot become what it shall.
-    pub fn new(input: &'a gguf::File, options: &'a Options) -> Result<Self, Error> {
-        let metadata = metadata(input, options)?;
+    /// Where the recipe, the importance matrix or the target does not fit the model, or a tensor cannot become what it shall.
+    pub fn new(input: &'a gguf::File, options: &'a Options, monitor: &dyn Monitor) -> Result<Self, Error> {
+        let mut metadata = metadata(input, options)?;
         let key_error = |source| Error::Key { path: input.path().to_owned(), source };
         let model = Architecture::of(input.metadata()).map_err(key_error)?;
         if let Some(imatrix) = &options.imatrix {
             imatrix.check(input)?;
         }
         let tensors: Vec<_> = input.tensors().iter().map(Tensor::from).collect();
-        let plan = Plan::new(&options.recipe, &model, options.imatrix.is_some(), &tensors)?;
+        let imatrix = options.imatrix.as_ref();
+        let (plan, predicted) = match &options.target {
+            None => (Plan::new(&options.recipe, &model, imatrix.is_some(), &tensors)?, None),
+            Some(target) => {
+                // In their places before anything is counted: only the values change then.
+                metadata.set("llamita.quantize.target_bytes", Value::U64(0));
+                let found = allocate(input, &metadata, &options.recipe, imatrix, target, monitor)?;
+                metadata.set("llamita.quantize.target_bytes", Value::U64(found.target_bytes));
+                metadata.set("general.file_type", Value::U32(found.file_type.wire()));
+                (Plan::of_types(&tensors, &found.types), found.predicted)
+            }
+        };
         plan.check(&tensors, options.allow_requantize)?;
-        Ok(Self { input, options, metadata, plan })
+        Ok(Self { input, options, metadata, plan, predicted })
+    }
+
+    /// The mean divergence from the input that is to be expected, in nats, where it was measured how much each matrix
+    /// matters.
+    pub fn predicted(&self) -> Option<f64> {
+        self.predicted
     }
 
     /// What becomes of each tensor.
@@ -92,7 +114,7 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// Where the input cannot be read, the output not be written, or a weight is no number.
     pub fn write(&self, output: &Path, monitor: &dyn Monitor) -> Result<Summary, Error> {
-        let Self { input, options, metadata, plan } = self;
+        let Self { input, options, metadata, plan, .. } = self;
         check_paths(input, output)?;
         plan.notes().iter().for_each(|note| monitor.note(note));
         let specs = plan.specs();

@@ -78,6 +78,7 @@ pub fn quantized(file_type: FileType) -> PathBuf {
         let input = gguf::File::open(&input).expect("what was converted opens");
         let options = quantize::Options {
             recipe: file_type.into(),
+            target: None,
             imatrix: None,
             allow_requantize: false,
             work: Work::default(),

@@ -1,7 +1,7 @@
 //! How much of a matrix's output a type loses, found on some of its rows.
 
 use crate::{Error, encode};
-use blocks::{TensorType, with_block};
+use blocks::{Block, TensorType, with_block};
 use gguf::{File, TensorInfo};
 use rayon::prelude::*;
 

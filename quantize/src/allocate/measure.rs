@@ -76,7 +76,8 @@ pub(super) fn sensitivities(
 
 /// The text's first windows, as many as there is work to spend on.
 fn windows(model: &Model, text: &str, context: usize) -> Result<Vec<Vec<u32>>, Error> {
-    let n_weights: f64 = model.weights().matrices().map(|matrix| matrix.n_rows as f64 * matrix.n_cols as f64).sum();
+    let n_weights: f64 =
+        model.weights().matrices().map(|matrix| matrix.n_rows as f64 * matrix.n_cols as f64).sum();
     let max_tokens = MAX_TOKENS
         .min((MAX_WORK / n_weights) as usize)
         .min(MAX_LOGITS_BYTES / size_of::<f32>() / model.config().n_vocab);
@@ -100,7 +101,11 @@ fn logits(model: &Model, options: &SessionOptions, windows: &[Vec<u32>]) -> Resu
     let mut all = Vec::new();
     for window in windows {
         session.truncate(0);
-        session.feed_each(window, |_| true, |_, logits| all.extend_from_slice(&logits[..model.config().n_vocab]))?;
+        session.feed_each(
+            window,
+            |_| true,
+            |_, logits| all.extend_from_slice(&logits[..model.config().n_vocab]),
+        )?;
     }
     Ok(all)
 }
@@ -112,7 +117,12 @@ fn divergence(original: &[f32], logits: &[f32], n_vocab: usize) -> f64 {
 }
 
 /// A matrix as it is after a time as `ty`, in its own type again.
-fn spoil(input: &File, tensor: &TensorInfo, ty: TensorType, imatrix: Option<&Imatrix>) -> Result<Vec<u8>, Error> {
+fn spoil(
+    input: &File,
+    tensor: &TensorInfo,
+    ty: TensorType,
+    imatrix: Option<&Imatrix>,
+) -> Result<Vec<u8>, Error> {
     let importance = imatrix.and_then(|imatrix| imatrix.importance(&tensor.name));
     let n_cols = tensor.n_cols();
     let mut bytes = vec![0; tensor.n_bytes as usize];
@@ -150,4 +160,3 @@ fn between(points: &[(f64, f64)], x: f64) -> f64 {
         (None, None) => 0.0,
     }
 }
-

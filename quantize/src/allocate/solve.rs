@@ -155,7 +155,9 @@ mod tests {
                 .map(|_| {
                     let (size, matters) = (1 + next(30), 1.0 + next(50) as f64);
                     // As quantized types are: each more bit quarters the error, about.
-                    let of = |bits: u64| (size * bits, matters * 0.25f64.powi(bits as i32) * (1.0 + next(9) as f64 / 20.0));
+                    let of = |bits: u64| {
+                        (size * bits, matters * 0.25f64.powi(bits as i32) * (1.0 + next(9) as f64 / 20.0))
+                    };
                     choices(&[2, 3, 4, 5, 6, 8].map(of))
                 })
                 .collect();
@@ -164,7 +166,10 @@ mod tests {
             let chosen = solve(&all, budget);
             let (bytes, cost) = total(&all, &chosen);
             let optimum = exact(&all, budget);
-            assert!(bytes <= budget && cost >= optimum * (1.0 - 1e-9), "{bytes} of {budget}: {cost}, {optimum}");
+            assert!(
+                bytes <= budget && cost >= optimum * (1.0 - 1e-9),
+                "{bytes} of {budget}: {cost}, {optimum}"
+            );
             assert!(cost <= 1.25 * optimum, "{cost}, {optimum}");
             // Nothing that is left would buy anything.
             for (choices, &at) in all.iter().zip(&chosen) {

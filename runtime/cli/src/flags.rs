@@ -3,10 +3,12 @@
 
 mod recipe;
 mod size;
+mod target;
 mod work;
 
 pub(crate) use recipe::RecipeFlags;
 pub(crate) use size::size;
+pub(crate) use target::TargetFlags;
 pub(crate) use work::WorkFlags;
 
 use crate::error::Error;

@@ -167,7 +167,7 @@ fn top(logits: &[f32]) -> usize {
 
 /// Σ p ln(p / q) of the probabilities that two sets of logits stand for. What is subtracted from logits cancels out of
 /// it, so each side's largest is, for the range of the exponentials.
-fn kl_divergence(original: &[f32], logits: &[f32]) -> f64 {
+pub fn kl_divergence(original: &[f32], logits: &[f32]) -> f64 {
     let [p_max, q_max] =
         [original, logits].map(|logits| logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
     let (mut p_sum, mut q_sum, mut difference) = (0.0, 0.0, 0.0);

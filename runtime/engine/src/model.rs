@@ -13,6 +13,8 @@ pub struct Model {
     config: Config,
     weights: Weights,
     tokenizer: Tokenizer,
+    /// Bytes that stand for a tensor's.
+    replaced: Option<(usize, Vec<u8>)>,
 }
 
 impl Model {
@@ -34,7 +36,7 @@ impl Model {
                 ),
             ));
         }
-        Ok(Self { file, config, weights, tokenizer })
+        Ok(Self { file, config, weights, tokenizer, replaced: None })
     }
 
     /// The file.
@@ -57,12 +59,25 @@ impl Model {
         &self.tokenizer
     }
 
+    /// Has a matrix of the file, a tensor by its place in [`gguf::File::tensors`], be other weights of the same type; the
+    /// one that was replaced before is the file's again. A session that streams its weights reads the file's all the same.
+    ///
+    /// # Panics
+    /// If there is no such tensor, or it has not as many bytes.
+    pub fn replace(&mut self, tensor: usize, bytes: Vec<u8>) {
+        assert_eq!(bytes.len() as u64, self.file.tensors()[tensor].n_bytes, "bytes of another matrix");
+        self.replaced = Some((tensor, bytes));
+    }
+
     /// Rows of a matrix: the one way from a weight's place to its bytes.
     ///
     /// # Panics
     /// If the matrix is not of this model, or has no such rows.
     pub fn rows(&self, matrix: &Matrix, rows: Range<usize>) -> Rows<'_> {
-        let bytes = self.file.bytes(&self.file.tensors()[matrix.tensor]);
+        let bytes = match &self.replaced {
+            Some((tensor, bytes)) if *tensor == matrix.tensor => bytes,
+            _ => self.file.bytes(&self.file.tensors()[matrix.tensor]),
+        };
         let row_bytes = bytes.len() / matrix.n_rows;
         Rows {
             ty: matrix.ty,

@@ -138,6 +138,7 @@ fn use_gguf(path: &Path, output: &Path) -> Result<Result<(), String>, String> {
     }
     let options = quantize::Options {
         recipe: FileType::Q8_0.into(),
+        target: None,
         imatrix: None,
         allow_requantize: true,
         work: Work::default(),

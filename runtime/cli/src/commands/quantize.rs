@@ -3,7 +3,7 @@
 mod report;
 
 use crate::error::Error;
-use crate::flags::{self, RecipeFlags, WorkFlags};
+use crate::flags::{self, RecipeFlags, TargetFlags, WorkFlags};
 use crate::progress::{Progress, Unit};
 use crate::{terminal, units};
 use quantize::{Draft, FileType};
@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 /// The input holds f32, f16 or bf16 weights; everything else in it is kept. The output appears when it is complete,
 /// or not at all.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:
-  llamita quantize llama-2-7b-f16.gguf --type q4_k_m --imatrix llama-2-7b.imatrix.gguf")]
+#[command(after_help = "Examples:
+  llamita quantize llama-2-7b-f16.gguf --type q4_k_m --imatrix llama-2-7b.imatrix.gguf
+  llamita quantize llama-2-7b-f16.gguf --target-size 3.5GiB --imatrix llama-2-7b.imatrix.gguf --measure book.txt")]
 pub(crate) struct Args {
     /// The file to read
     #[arg(value_name = "IN.gguf")]
@@ -25,8 +26,9 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// How the weights are stored
-    #[arg(long = "type", value_name = "TYPE", ignore_case = true, value_parser = flags::file_type())]
-    file_type: FileType,
+    #[arg(long = "type", value_name = "TYPE", ignore_case = true, value_parser = flags::file_type(),
+          required_unless_present = "target", conflicts_with = "target")]
+    file_type: Option<FileType>,
     /// Take weights that are quantized already: they lose a second time
     #[arg(long)]
     allow_requantize: bool,
@@ -37,6 +39,8 @@ pub(crate) struct Args {
     #[arg(long, requires = "dry_run")]
     json: bool,
     #[command(flatten)]
+    target: TargetFlags,
+    #[command(flatten)]
     recipe: RecipeFlags,
     #[command(flatten)]
     work: WorkFlags,
@@ -44,18 +48,28 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let input = gguf::File::open(&args.input)?;
-    let output = args.output.clone().unwrap_or_else(|| output_path(&args.input, args.file_type));
     let options = quantize::Options {
-        recipe: args.recipe.recipe(args.file_type),
+        // Of a target's recipe the pins alone count.
+        recipe: args.recipe.recipe(args.file_type.unwrap_or(FileType::Q4KM)),
+        target: args.target.target(&args.input)?,
         imatrix: args.recipe.imatrix()?,
         allow_requantize: args.allow_requantize,
         work: args.work.start()?,
     };
     let failed = |error| Error::quantize(&args.input, error);
-    let draft = Draft::new(&input, &options).map_err(failed)?;
+    let measuring = Progress::new("measuring", Unit::Tokens);
+    let draft = Draft::new(&input, &options, &measuring).map_err(failed)?;
+    drop(measuring);
     if args.dry_run {
         return report::print(&draft, input.tensors(), args.json);
     }
+    if options.target.is_some() {
+        terminal::say(&report::summary(&draft));
+    }
+    let name = args
+        .file_type
+        .map_or_else(|| units::bytes(draft.file_bytes()).replace(' ', ""), |ty| ty.name().to_owned());
+    let output = args.output.clone().unwrap_or_else(|| output_path(&args.input, &name));
     let progress = Progress::new("quantizing", Unit::Bytes);
     let summary = draft.write(&output, &progress).map_err(failed)?;
     let time = progress.elapsed();
@@ -72,7 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 }
 
 /// `models/llama-7b-f16.gguf` as q4_0 is `models/llama-7b-q4_0.gguf`: the old type's name goes, the new one comes.
-fn output_path(input: &Path, file_type: FileType) -> PathBuf {
+fn output_path(input: &Path, new: &str) -> PathBuf {
     let stem = input.file_stem().unwrap_or_default();
     let base = stem.to_str().and_then(|stem| {
         FileType::all().find_map(|old| {
@@ -81,7 +95,7 @@ fn output_path(input: &Path, file_type: FileType) -> PathBuf {
         })
     });
     let mut name = base.map_or_else(|| stem.to_owned(), OsString::from);
-    name.push(format!("-{}.gguf", file_type.name()));
+    name.push(format!("-{new}.gguf"));
     input.with_file_name(name)
 }
 
@@ -99,7 +113,7 @@ mod tests {
             ("f16.gguf", "f16-q4_0.gguf"),
             ("buff16", "buff16-q4_0.gguf"),
         ] {
-            assert_eq!(output_path(Path::new(input), FileType::Q4_0), Path::new(output));
+            assert_eq!(output_path(Path::new(input), "q4_0"), Path::new(output));
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::{terminal, units};
 use gguf::TensorInfo;
 use quantize::Draft;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -12,6 +13,8 @@ struct Report<'a> {
     tensor_bytes: u64,
     file_bytes: u64,
     bits_per_weight: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicted_divergence: Option<f64>,
     notes: &'a [String],
 }
 
@@ -42,6 +45,7 @@ pub(super) fn print(draft: &Draft<'_>, tensors: &[TensorInfo], json: bool) -> Re
         tensor_bytes: plan.tensor_bytes(),
         file_bytes: draft.file_bytes(),
         bits_per_weight: plan.bits_per_weight(),
+        predicted_divergence: draft.predicted(),
         notes: plan.notes(),
     };
     if json {
@@ -55,12 +59,25 @@ pub(super) fn print(draft: &Draft<'_>, tensors: &[TensorInfo], json: bool) -> Re
         let name = terminal::visible(name);
         text += &format!("{name:widest$}  {shape:>16}  {from:>7} → {to:<7} {:>10}\n", units::bytes(*bytes));
     }
-    text += &format!(
-        "{} of tensors, {:.3} bits per weight; the file has {} bytes ({})\n",
-        units::bytes(report.tensor_bytes),
-        report.bits_per_weight,
-        units::count(report.file_bytes),
-        units::bytes(report.file_bytes),
-    );
-    terminal::print(&text)
+    terminal::print(&format!("{text}{}\n", summary(draft)))
+}
+
+/// What there will be of each type, and how large all is.
+pub(super) fn summary(draft: &Draft<'_>) -> String {
+    let plan = draft.plan();
+    let mut counts = BTreeMap::new();
+    for spec in plan.specs().iter().filter(|spec| spec.shape.len() > 1) {
+        *counts.entry(spec.ty).or_insert(0) += 1;
+    }
+    let counts: Vec<_> = counts.into_iter().map(|(ty, n)| format!("{n} {ty}")).collect();
+    let expected =
+        draft.predicted().map_or(String::new(), |nats| format!(", a divergence of about {nats:.2e}"));
+    format!(
+        "matrices: {}; {} of tensors, {:.3} bits per weight{expected}; the file has {} bytes ({})",
+        counts.join(", "),
+        units::bytes(plan.tensor_bytes()),
+        plan.bits_per_weight(),
+        units::count(draft.file_bytes()),
+        units::bytes(draft.file_bytes()),
+    )
 }
