@@ -6,7 +6,7 @@
 //! while its floats are in that core's cache. While a batch is encoded, the one before it is written. So memory stays
 //! at two batches and a chunk for each core, however large the model is; and a bound on memory makes batches smaller.
 
-use crate::{Encode, Error, Monitor, Work};
+use crate::{Error, Monitor, Work, encode};
 use blocks::{TensorType, with_block};
 use gguf::{Fingerprint, Metadata, TensorSpec};
 use rayon::prelude::*;
@@ -23,6 +23,9 @@ const CHUNK_WEIGHTS: usize = 64 << 10;
 
 /// The longest row, as a bound on memory: 16 MiB of floats for each core. Llama's longest has 53 248 weights.
 pub const MAX_COLS: u64 = 4 << 20;
+
+/// What [`TensorStream::tensor`] takes, not compiled again for each.
+type Fill<'a, E> = dyn Fn(Range<u64>, &mut [f32]) -> Result<(), E> + Sync + 'a;
 
 /// A GGUF whose tensors come as floats.
 #[derive(Debug)]
@@ -138,8 +141,10 @@ impl TensorStream {
         matrix: &Matrix<'_>,
         fill: impl Fn(Range<u64>, &mut [f32]) -> Result<(), E> + Sync,
     ) -> Result<(), E> {
-        with_block!(encoded matrix.ty, B => self.batches::<B, E>(matrix, fill),
-            else Err(Error::NoEncoder { tensor: matrix.name.to_owned(), ty: matrix.ty }.into()))
+        if !with_block!(matrix.ty, _B => true, else false) {
+            return Err(Error::NoEncoder { tensor: matrix.name.to_owned(), ty: matrix.ty }.into());
+        }
+        self.batches(matrix, &fill)
     }
 
     /// Weights of the tensors so far that are NaN or infinite, where those are taken.
@@ -170,11 +175,7 @@ impl TensorStream {
         Ok(())
     }
 
-    fn batches<B: Encode, E: From<Error> + Send>(
-        &mut self,
-        matrix: &Matrix<'_>,
-        fill: impl Fn(Range<u64>, &mut [f32]) -> Result<(), E> + Sync,
-    ) -> Result<(), E> {
+    fn batches<E: From<Error> + Send>(&mut self, matrix: &Matrix<'_>, fill: &Fill<'_, E>) -> Result<(), E> {
         let rows = Rows::new(matrix, self.batch_bytes)?;
         for start in (0..matrix.n_rows).step_by(rows.per_batch) {
             let n = rows.per_batch.min((matrix.n_rows - start) as usize);
@@ -183,7 +184,7 @@ impl TensorStream {
             self.next.resize(n * rows.n_bytes, 0);
             let Self { writer, pending, next, n_nonfinite, .. } = self;
             let (encoded, written) = rayon::join(
-                || encode_batch::<B, E>(matrix, &rows, start, next, n_nonfinite.as_ref(), &fill),
+                || encode_batch(matrix, &rows, start, next, n_nonfinite.as_ref(), fill),
                 || writer.write(pending).map_err(Error::from),
             );
             written?;
@@ -227,13 +228,13 @@ impl Rows {
 }
 
 /// Encodes the rows from `start` on into `out`.
-fn encode_batch<B: Encode, E: From<Error> + Send>(
+fn encode_batch<E: From<Error> + Send>(
     matrix: &Matrix<'_>,
     rows: &Rows,
     start: u64,
     out: &mut [u8],
     n_nonfinite: Option<&AtomicU64>,
-    fill: &(impl Fn(Range<u64>, &mut [f32]) -> Result<(), E> + Sync),
+    fill: &Fill<'_, E>,
 ) -> Result<(), E> {
     let floats = || vec![0.0; rows.per_chunk * rows.n_cols];
     let failed =
@@ -255,13 +256,11 @@ fn encode_batch<B: Encode, E: From<Error> + Send>(
                 };
                 n_nonfinite.fetch_add(take_nonfinite(floats, matrix.ty.is_quantized()), Ordering::Relaxed);
             }
-            let blocks: &mut [B] = bytemuck::cast_slice_mut(out);
             match matrix.importance {
-                None => B::encode(floats, None, blocks),
-                Some(_) => {
-                    let rows =
-                        floats.chunks_exact(rows.n_cols).zip(blocks.chunks_exact_mut(rows.n_cols / B::LEN));
-                    rows.for_each(|(floats, blocks)| B::encode(floats, matrix.importance, blocks));
+                None => encode(matrix.ty, floats, None, out),
+                importance => {
+                    let rows = floats.chunks_exact(rows.n_cols).zip(out.chunks_exact_mut(rows.n_bytes));
+                    rows.for_each(|(floats, out)| encode(matrix.ty, floats, importance, out));
                 }
             }
             Ok(())

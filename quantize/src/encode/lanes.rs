@@ -4,7 +4,7 @@
 //! vector instructions of them on any machine and nothing is added across a vector. (One candidate at a time with the
 //! weights in the lanes ended each sum in a chain of shuffles and scalar additions, and took twice as long.)
 
-use half::slice::HalfFloatSliceExt;
+use super::levels::Levels;
 
 /// Adding this to a number below 2²² leaves its nearest integer (ties to even) in the low bits of the sum. The
 /// baseline of x86-64 has no instruction that rounds.
@@ -47,31 +47,34 @@ pub(super) fn sums<const K: usize, const S: usize>(
     sums
 }
 
-/// Squared error of a block, weighted, with the integers `low`…`high` in steps of each lane's scale.
+/// Squared error of weights, weighted, with levels in each lane's step.
 #[inline(always)]
-pub(super) fn errors<const K: usize>(
-    x: &[f32],
-    importance: &[f32],
-    steps: &[f32; K],
-    low: f32,
-    high: f32,
-) -> [f32; K] {
+pub(super) fn errors<const K: usize, L: Levels>(x: &[f32], importance: &[f32], steps: &[f32; K]) -> [f32; K] {
     let inverses = steps.map(inverse);
     let [errors] = sums(x, importance, |x, importance, lane| {
-        let e = x - round((x * inverses[lane]).clamp(low, high)) * steps[lane];
+        let e = x - L::nearest(x * inverses[lane]) * steps[lane];
         [importance * (e * e)]
     });
     errors
 }
 
-/// The lane of the smallest number; the first of equals.
+/// The lane of the smallest number; the first of equals. `K` is a power of two.
 #[inline(always)]
 pub(super) fn least<const K: usize>(numbers: &[f32; K]) -> usize {
-    let mut best = 0;
-    for lane in 1..K {
-        best = if numbers[lane] < numbers[best] { lane } else { best };
+    // By halves, and then by a mask: a chain of comparisons took as long as the sums.
+    let mut least = *numbers;
+    let mut n = K / 2;
+    while n > 0 {
+        for lane in 0..n {
+            least[lane] = if least[lane + n] < least[lane] { least[lane + n] } else { least[lane] };
+        }
+        n /= 2;
     }
-    best
+    let mut equal = 0_u32;
+    for (lane, &number) in numbers.iter().enumerate() {
+        equal |= u32::from(number == least[0]) << lane;
+    }
+    (equal.trailing_zeros() as usize).min(K - 1)
 }
 
 /// The weight of the largest magnitude.
@@ -83,14 +86,32 @@ pub(super) fn extreme(x: &[f32]) -> f32 {
     if x.contains(&largest) { largest } else { -largest }
 }
 
+/// Smallest and largest weight.
+#[inline(always)]
+pub(super) fn ends(x: &[f32]) -> (f32, f32) {
+    let (mut min, mut max) = ([x[0]; 8], [x[0]; 8]);
+    for eight in x.as_chunks::<8>().0 {
+        for (lane, &x) in eight.iter().enumerate() {
+            min[lane] = min[lane].min(x);
+            max[lane] = max[lane].max(x);
+        }
+    }
+    (min.into_iter().fold(min[0], f32::min), max.into_iter().fold(max[0], f32::max))
+}
+
 /// Scales as the file will hold them: rounded to halves, not 0, not infinite.
 #[inline(always)]
 pub(super) fn to_scales<const K: usize>(scales: [f32; K]) -> [f32; K] {
-    let mut halves = [half::f16::ZERO; K];
-    let mut rounded = [0.0; K];
-    halves.convert_from_f32_slice(&scales.map(|d| d.abs().clamp(MIN_SCALE, MAX_SCALE).copysign(d)));
-    halves.convert_to_f32_slice(&mut rounded);
-    rounded
+    scales.map(|d| to_half(d.abs().clamp(MIN_SCALE, MAX_SCALE)).copysign(d))
+}
+
+/// A half that is nearest to a number between 0 and the largest half. (The conversion of `half` is a call for each number.)
+#[inline(always)]
+pub(super) fn to_half(x: f32) -> f32 {
+    const SMALLEST_NORMAL: f32 = 1.0 / (1 << 14) as f32;
+    // Subnormal halves are multiples of the smallest. Else 11 of 24 bits are left: what cancels are the others.
+    let large = x * ((1 << 13) + 1) as f32;
+    if x < SMALLEST_NORMAL { (x + 0.75) - 0.75 } else { large - (large - x) }
 }
 
 /// Of a step. With steps of nothing every integer is 0.

@@ -6,7 +6,9 @@
 //! was (if its scale is a normal half, with all its bits).
 
 use super::lanes::{MAX_SCALE, MIN_SCALE, errors, extreme, least, round, round_to_i8, to_scales};
-use super::{Grid, Scale, exactly, level};
+use super::levels::Levels;
+use super::symmetric::Scale;
+use super::{Grid, exactly, processor};
 use blocks::{F16, Q8_0};
 
 /// −128 is left out: without it a product of two codes and its negative have the same range.
@@ -15,17 +17,36 @@ const TOP: f32 = 127.0;
 /// What the largest weight becomes.
 const LARGEST: [f32; 8] = [TOP, 126.0, 125.0, 124.0, 123.0, 122.0, 121.0, 120.0];
 
+/// The integers −127…127, each its own code.
+struct Bytes;
+
+impl Levels for Bytes {
+    const LOW: f32 = -TOP;
+    const HIGH: f32 = TOP;
+    const GAP: f32 = 1.0;
+
+    #[inline(always)]
+    fn nearest(y: f32) -> f32 {
+        round(y.clamp(-TOP, TOP))
+    }
+
+    #[inline(always)]
+    fn code(y: f32) -> u8 {
+        round_to_i8(y.clamp(-TOP, TOP)) as u8
+    }
+}
+
 impl Grid for Q8_0 {
     type Scales = Scale;
 
     fn fit(weights: &[f32], importance: &[f32]) -> Scale {
-        level::run(|| fit(weights, importance))
+        processor::run(|| fit(weights, importance))
     }
 
     #[inline(always)]
     fn nearest(scale: &Scale, _: usize, weight: f32) -> (u8, f32) {
-        let q = round((weight * scale.inverse).clamp(-TOP, TOP));
-        (round_to_i8(q) as u8, q * scale.d)
+        let y = weight * scale.inverse;
+        (Bytes::code(y), scale.d * Bytes::nearest(y))
     }
 
     #[inline(always)]
@@ -43,5 +64,5 @@ fn fit(weights: &[f32], importance: &[f32]) -> Scale {
         return Scale::of(0.0);
     }
     let scales = to_scales(LARGEST.map(|q| max / q));
-    Scale::of(scales[least(&errors(x, exactly::<32, f32>(importance), &scales, -TOP, TOP))])
+    Scale::of(scales[least(&errors::<8, Bytes>(x, exactly::<32, f32>(importance), &scales))])
 }

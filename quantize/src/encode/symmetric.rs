@@ -1,25 +1,35 @@
-//! `Q4_0` and `Q5_0`: integers −N…N−1 (N = 8, 16) and one scale, of either sign.
-//!
-//! The error as a function of the scale has many small minima, one for each set of integers. A candidate scale is used
-//! to get a set of integers only; the best scale *for them* has a closed form, Σxq / Σq², and leaves the error
-//! Σx² − (Σxq)² / Σq². So candidates are compared by (Σxq)² / Σq², and only the winner's scale is computed. (All sums are
-//! weighted by importance.)
+//! One scale, of either sign: `Q4_0` and `Q5_0` with integers −N…N−1, `IQ4_NL` with levels that lie closer around zero.
 
-use super::lanes::{MAX_SCALE, MIN_SCALE, errors, extreme, least, round, round_to_i8, sums, to_scales};
+use super::lanes::{MAX_SCALE, MIN_SCALE, errors, extreme, inverse, least, to_scales};
+use super::levels::{Integers, Iq4, Levels, best_step};
 use super::pack::{fifth_bits, nibbles};
-use super::{Grid, Scale, exactly, level};
-use blocks::{F16, Q4_0, Q5_0};
+use super::{Grid, exactly, processor};
+use blocks::{F16, Iq4Nl, Q4_0, Q5_0};
+
+/// A block's one scale, and its inverse.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    pub(super) d: f32,
+    pub(super) inverse: f32,
+}
+
+impl Scale {
+    #[inline(always)]
+    pub(super) fn of(d: f32) -> Self {
+        Self { d, inverse: inverse(d) }
+    }
+}
 
 impl Grid for Q4_0 {
     type Scales = Scale;
 
     fn fit(weights: &[f32], importance: &[f32]) -> Scale {
-        level::run(|| fit::<8>(weights, importance))
+        processor::run(|| fit::<Integers<8>>(weights, importance))
     }
 
     #[inline(always)]
     fn nearest(scale: &Scale, _: usize, weight: f32) -> (u8, f32) {
-        nearest::<8>(scale, weight)
+        nearest::<Integers<8>>(scale, weight)
     }
 
     #[inline(always)]
@@ -32,12 +42,12 @@ impl Grid for Q5_0 {
     type Scales = Scale;
 
     fn fit(weights: &[f32], importance: &[f32]) -> Scale {
-        level::run(|| fit::<16>(weights, importance))
+        processor::run(|| fit::<Integers<16>>(weights, importance))
     }
 
     #[inline(always)]
     fn nearest(scale: &Scale, _: usize, weight: f32) -> (u8, f32) {
-        nearest::<16>(scale, weight)
+        nearest::<Integers<16>>(scale, weight)
     }
 
     #[inline(always)]
@@ -46,40 +56,49 @@ impl Grid for Q5_0 {
     }
 }
 
-/// The integer, plus N.
-#[inline(always)]
-fn nearest<const N: i32>(&Scale { d, inverse }: &Scale, weight: f32) -> (u8, f32) {
-    let q = round((weight * inverse).clamp(-N as f32, (N - 1) as f32));
-    ((round_to_i8(q) + N as i8) as u8, q * d)
+impl Grid for Iq4Nl {
+    type Scales = Scale;
+
+    fn fit(weights: &[f32], importance: &[f32]) -> Scale {
+        processor::run(|| fit::<Iq4>(weights, importance))
+    }
+
+    #[inline(always)]
+    fn nearest(scale: &Scale, _: usize, weight: f32) -> (u8, f32) {
+        nearest::<Iq4>(scale, weight)
+    }
+
+    #[inline(always)]
+    fn pack(scale: &Scale, codes: &[u8]) -> Self {
+        Iq4Nl { d: F16::from_f32(scale.d), q: nibbles(codes) }
+    }
 }
 
-/// Where the largest weight falls: so far beyond the last integer of one side.
-const BEYOND: [f32; 8] = [-0.6, -0.3, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0];
+#[inline(always)]
+fn nearest<L: Levels>(&Scale { d, inverse }: &Scale, weight: f32) -> (u8, f32) {
+    let y = weight * inverse;
+    (L::code(y), d * L::nearest(y))
+}
+
+/// Where the largest weight falls.
+const BEYOND: [f32; 8] = [0.0, -0.3, -0.2, 0.2, 0.4, 0.5, 0.8, 0.8];
+
+/// Of the best scale.
+const NEAR: [f32; 8] = [0.0, 1.0, 0.985, 1.015, 0.97, 1.03, 0.955, 1.045];
 
 /// A block's scale.
 #[inline(always)]
-fn fit<const N: i32>(weights: &[f32], importance: &[f32]) -> Scale {
-    let (low, high) = (-N as f32, (N - 1) as f32);
-    let limit = MAX_SCALE * -low;
+fn fit<L: Levels>(weights: &[f32], importance: &[f32]) -> Scale {
+    let limit = MAX_SCALE * -L::LOW;
     let x = &exactly::<32, f32>(weights).map(|w| w.clamp(-limit, limit));
     let importance = exactly::<32, f32>(importance);
     let max = extreme(x);
     if max.abs() < 0.5 * MIN_SCALE {
         return Scale::of(0.0);
     }
-    let inverses: [f32; 16] = std::array::from_fn(|lane| {
-        let beyond = BEYOND[lane / 2];
-        (if lane % 2 == 0 { low - beyond } else { high + beyond }) / max
-    });
-    let [xq, qq] = sums::<16, 2>(x, importance, |x, importance, lane| {
-        let q = round((x * inverses[lane]).clamp(low, high));
-        let weighted = importance * q;
-        [x * weighted, q * weighted]
-    });
-    // The largest weight rounds to no zero; its importance may be nothing.
-    let lane =
-        least::<16>(&std::array::from_fn(|lane| -xq[lane] * xq[lane] / qq[lane].max(f32::MIN_POSITIVE)));
-    // The obvious scale stands by: rounding to a half may spoil the better one.
-    let scales = to_scales([max / low, xq[lane] / qq[lane].max(f32::MIN_POSITIVE)]);
-    Scale::of(scales[least(&errors(x, importance, &scales, low, high))])
+    let best = best_step::<8, L>(x, importance, &BEYOND);
+    // Of those near it the best, by the error itself. The obvious stands by.
+    let scales =
+        to_scales(std::array::from_fn(|lane| if lane == 0 { max / L::LOW } else { best * NEAR[lane] }));
+    Scale::of(scales[least(&errors::<8, L>(x, importance, &scales))])
 }

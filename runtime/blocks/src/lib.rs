@@ -18,8 +18,7 @@
 //! | `TQ1_0` `TQ2_0` | [`Tq1_0`] [`Tq2_0`] | 256 | 54, 66 | 1.6875, 2.0625 |
 //!
 //! To add a format: a file beside these with its struct and its [`Block`], a line in [`TensorType`]'s table, and a
-//! line in [`with_block!`]; the compiler then asks each room for what it has to add. A format that can be read but not
-//! made stands in that macro's second list, and `quantize` refuses it.
+//! line in [`with_block!`]; the compiler then asks each room for what it has to add, an encoder among it.
 
 #![forbid(unsafe_code)]
 
@@ -98,8 +97,8 @@ pub fn decode<B: Block>(blocks: &[B], out: &mut [f32]) {
 /// The one step from a tensor type known at run time to a block type known at compile time.
 ///
 /// `with_block!(ty, B => expr, else other)` evaluates `expr` with `B` naming the block of `ty`, or `other` for a type
-/// whose blocks llamita does not have. `with_block!(encoded ty, B => expr, else other)` takes only those that can be
-/// made from floats too, `with_block!(grid ty, …)` of them only those that are quantized. These lists stand nowhere else.
+/// whose blocks llamita does not have. `with_block!(grid ty, B => expr, else other)` takes only those that are
+/// quantized. These lists stand nowhere else.
 ///
 /// ```
 /// use llamita_blocks::{TensorType, with_block, Block};
@@ -110,16 +109,12 @@ pub fn decode<B: Block>(blocks: &[B], out: &mut [f32]) {
 macro_rules! with_block {
     (grid $ty:expr, $B:ident => $known:expr, else $unknown:expr) => {
         $crate::with_block!(@ $ty, $B, $known, $unknown,
-            [Q4_0 Q4_0] [Q4_1 Q4_1] [Q5_0 Q5_0] [Q5_1 Q5_1] [Q8_0 Q8_0] [Q6K Q6K])
-    };
-    (encoded $ty:expr, $B:ident => $known:expr, else $unknown:expr) => {
-        $crate::with_block!(grid $ty, $B => $known, else $crate::with_block!(@ $ty, $B, $known, $unknown,
-            [F32 F32] [F16 F16] [Bf16 Bf16]))
+            [Q4_0 Q4_0] [Q4_1 Q4_1] [Q5_0 Q5_0] [Q5_1 Q5_1] [Q8_0 Q8_0] [Q2K Q2K] [Q3K Q3K] [Q4K Q4K] [Q5K Q5K] [Q6K Q6K]
+            [Iq4Nl Iq4Nl] [Iq4Xs Iq4Xs] [Mxfp4 Mxfp4] [Tq1_0 Tq1_0] [Tq2_0 Tq2_0])
     };
     ($ty:expr, $B:ident => $known:expr, else $unknown:expr) => {
-        $crate::with_block!(encoded $ty, $B => $known, else $crate::with_block!(@ $ty, $B, $known, $unknown,
-            [Q2K Q2K] [Q3K Q3K] [Q4K Q4K] [Q5K Q5K] [Iq4Nl Iq4Nl] [Iq4Xs Iq4Xs] [Mxfp4 Mxfp4] [Tq1_0 Tq1_0]
-            [Tq2_0 Tq2_0]))
+        $crate::with_block!(grid $ty, $B => $known, else $crate::with_block!(@ $ty, $B, $known, $unknown,
+            [F32 F32] [F16 F16] [Bf16 Bf16]))
     };
     (@ $ty:expr, $B:ident, $known:expr, $unknown:expr, $([$variant:ident $block:ident])*) => {
         match $ty {
