@@ -4,7 +4,13 @@
 //! divergence asks about every token that could have come: Σ p ln(p / q), with p the original's probabilities and q
 //! this model's. It is 0 for the same model and nothing else, and its error is a tenth of that of a difference of
 //! perplexities. The two models run in lock-step over the same windows as [`perplexity`](crate::perplexity()), so no
-//! file of logits is kept: those of a vocabulary of 32 000 would take 64 KB for each token.
+//! file of logits is kept: those of a vocabulary of 32 000 would take 64 KB for each token. Where there is no room for
+//! both, the original runs first and leaves a [`Base`], which has the part of each prediction that matters.
+
+mod base;
+mod prediction;
+
+pub use base::Base;
 
 use crate::perplexity::{Sum, log_softmax, n_windows, predicts};
 use crate::windows::begin_window;
@@ -100,12 +106,18 @@ struct Sums {
 
 impl Sums {
     fn add(&mut self, original: &[f32], logits: &[f32], next: u32) {
-        let [model, reference] = [logits, original].map(|logits| -log_softmax(logits, next));
+        let same_top = top(original) == top(logits);
+        self.add_one(-log_softmax(original, next), same_top, kl_divergence(original, logits), logits, next);
+    }
+
+    /// The same, of what is known of the original: −ln p of `next`, whether its likeliest token is the model's, and the
+    /// divergence.
+    fn add_one(&mut self, reference: f64, same_top: bool, divergence: f64, logits: &[f32], next: u32) {
+        let model = -log_softmax(logits, next);
         self.model.add(model);
         self.reference.add(reference);
         self.ratio.add(model - reference);
-        self.n_same_top += usize::from(top(original) == top(logits));
-        let divergence = kl_divergence(original, logits);
+        self.n_same_top += usize::from(same_top);
         self.divergence.add(divergence);
         self.all.push(divergence as f32);
     }

@@ -37,6 +37,14 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A file of a model's predictions, a [`Base`](crate::Base).
+    #[error("{}: {problem}", path.display())]
+    Base {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
     /// Who watched a pass has ended it; nothing was appended by it.
     #[error("stopped")]
     Stopped,

@@ -27,7 +27,7 @@ mod windows;
 
 pub use chat_template::{ChatTemplate, Message, Role};
 pub use config::Config;
-pub use divergence::{Divergence, divergence, kl_divergence};
+pub use divergence::{Base, Divergence, divergence, kl_divergence};
 pub use error::Error;
 pub use generate::{Generation, StopReason, generate};
 pub use machine::{available_bytes, n_cores};
