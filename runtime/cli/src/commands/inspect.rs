@@ -1,5 +1,6 @@
 //! `llamita inspect`: what is in a GGUF, whatever its architecture.
 
+mod compare;
 mod values;
 mod verify;
 
@@ -15,11 +16,13 @@ use std::path::PathBuf;
 /// Show what is in a GGUF file
 ///
 /// Any GGUF will do: other architectures, files with a vocabulary alone. Only the header is read, unless --verify
-/// is given.
+/// is given. With --compare, it is set beside the file that it was made from: the type and size of each tensor in
+/// both, and how far its weights are from the original's.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   llamita inspect llama-2-7b-q4_0.gguf
-  llamita inspect llama-2-7b-q4_0.gguf --verify")]
+  llamita inspect llama-2-7b-q4_0.gguf --verify
+  llamita inspect --compare llama-2-7b-f16.gguf llama-2-7b-q4_0.gguf")]
 pub(crate) struct Args {
     /// The file
     #[arg(value_name = "MODEL.gguf")]
@@ -30,6 +33,9 @@ pub(crate) struct Args {
     /// Read all weights and report those that are no finite numbers; then the exit status is 1
     #[arg(long)]
     verify: bool,
+    /// Read all weights and report how far they are from those of this file
+    #[arg(long, value_name = "ORIGINAL.gguf", conflicts_with_all = ["tensors", "verify"])]
+    compare: Option<PathBuf>,
     /// Write JSON
     #[arg(long)]
     json: bool,
@@ -73,6 +79,10 @@ struct TensorReport {
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let file = File::open(&args.model)?;
+    if let Some(original) = &args.compare {
+        let report = compare::compare(&File::open(original)?, &file)?;
+        return if args.json { print_json(&report) } else { report.print() };
+    }
     let mut report = Report::new(&file, args.tensors);
     if !args.json {
         report.print()?;

@@ -118,8 +118,9 @@ impl Base {
     }
 
     /// Runs `session` over the windows of the text that the file is of, and compares what it predicts with what is
-    /// there, as [`divergence`](super::divergence()) does with the original itself. The mean is within 2⁻¹¹ √(2 D) and 2⁻¹⁰
-    /// of the divergence of unlikely tokens of that one's; in practice, within some thousandths of it.
+    /// there, as [`divergence`](super::divergence()) does with the original itself. A divergence D is within
+    /// 2⁻¹⁰ (D + √(2 D)) of that one's, and a 2⁻⁸ of how much less or more the unlikeliest tokens diverge than the others; a
+    /// mean over a text, within some thousandths.
     ///
     /// # Errors
     /// As of [`perplexity`](crate::perplexity()); if the file is damaged, or of another text, vocabulary or context.

@@ -1,17 +1,19 @@
 //! One prediction, small enough to keep: the likeliest tokens by themselves, all others as one.
 //!
 //! Of a vocabulary of 32 000 tokens some hundreds hold nearly all of the probability. Those are kept that it takes to leave
-//! less than [`MAX_REST`]; of the rest, its sum. Logarithms are rounded to multiples of [`STEP`], which fits 16 bits: a
+//! less than [`MAX_REST`]; of the rest, its sum. Logarithms are rounded to multiples of [`STEP`], which fits 15 bits: a
 //! token that is kept has more than its share of what is left, so its −ln p is below ln(vocabulary / MAX_REST) < 32.
 //!
-//! What that does to a divergence D, in nats:
+//! A divergence is that of "kept or rest", and that within either part. Within the rest it is taken to be what it is within
+//! what is kept. What that does to a divergence D, in nats:
 //! - Rounding moves each ln p by δ ≤ STEP, the sum of all being 1 again, and so D by no more than δ (D + √(2 D)) and δ²:
 //!   Σ p |ln(p / q)| is at most D + √(2 D). The roundings of many tokens cancel: over a text it is a hundredth of that.
-//! - Taking the rest as one can only make D smaller, by the rest's probability (< MAX_REST) times the divergence within it.
+//! - The rest adds no more than its probability, which is below MAX_REST, times the difference of its divergence from that
+//!   within the others.
 //!
 //! ```text
 //! −ln p of the token that came, f32   the rest's probability, f32   likeliest token   n kept
-//! n × { tokens since the last one kept    −ln p / STEP, u16 }
+//! n × { −ln p / STEP in 15 bits, and whether tokens were left out since the last one, u16   how many, less 1, if so }
 //! ```
 //! Numbers without a width are LEB128.
 
@@ -19,11 +21,13 @@ use crate::perplexity::log_softmax;
 use std::io::{self, Read};
 
 /// Nats between two values that a logarithm can have.
-pub(crate) const STEP: f64 = 1.0 / 2048.0;
+pub(crate) const STEP: f64 = 1.0 / 1024.0;
 /// The tokens that are not kept have less than this probability together.
-pub(crate) const MAX_REST: f64 = 1.0 / 1024.0;
-/// More, and a logarithm might not fit its 16 bits.
+pub(crate) const MAX_REST: f64 = 1.0 / 256.0;
+/// More, and a logarithm might not fit its bits.
 pub(crate) const MAX_VOCAB: usize = 1 << 24;
+/// Tokens were left out between this one and the last that was kept.
+const GAP: u16 = 1 << 15;
 
 /// What a model said of the token that comes next.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -96,8 +100,11 @@ impl Prediction {
         write_number(self.kept.len() as u32, out);
         let mut after = 0;
         for &(token, steps) in &self.kept {
-            write_number(token - after, out);
-            out.extend_from_slice(&steps.to_le_bytes());
+            let gap = if token > after { GAP } else { 0 };
+            out.extend_from_slice(&(steps | gap).to_le_bytes());
+            if token > after {
+                write_number(token - after - 1, out);
+            }
             after = token + 1;
         }
     }
@@ -112,11 +119,15 @@ impl Prediction {
             return Err(Damage::Value("it has tokens that the vocabulary does not have"));
         }
         self.kept.clear();
-        let mut after = 0u32;
+        let mut after = 0u64;
         for _ in 0..n_kept {
-            let token = after.checked_add(read_number(from)?).filter(|&token| (token as usize) < n_vocab);
-            let token = token.ok_or(Damage::Value("it has tokens that the vocabulary does not have"))?;
-            self.kept.push((token, u16::from_le_bytes(take(from)?)));
+            let steps = u16::from_le_bytes(take(from)?);
+            let gap = if steps & GAP == 0 { 0 } else { u64::from(read_number(from)?) + 1 };
+            let token = after + gap;
+            if token >= n_vocab as u64 {
+                return Err(Damage::Value("it has tokens that the vocabulary does not have"));
+            }
+            self.kept.push((token as u32, steps & !GAP));
             after = token + 1;
         }
         let sum = f64::from(self.rest) + self.kept.iter().map(|&(_, steps)| probability(steps)).sum::<f64>();
@@ -131,25 +142,25 @@ impl Prediction {
     /// Divergence of what `logits` predict from this.
     pub(crate) fn divergence(&self, logits: &[f32]) -> f64 {
         let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f64 = logits.iter().map(|&logit| f64::from(logit - max).exp()).sum();
-        let rest = f64::from(self.rest);
-        // What rounding has added or taken goes back to all alike.
-        let kept_sum: f64 = self.kept.iter().map(|&(_, steps)| probability(steps)).sum();
-        let scale = (1.0 - rest) / kept_sum;
-        let (mut divergence, mut others, mut after) = (0.0, 0.0, 0);
-        let weight = |logits: &[f32]| logits.iter().map(|&logit| f64::from(logit - max).exp()).sum::<f64>();
+        let weight = |logit: f32| f64::from(logit - max).exp();
+        let (mut kept, mut others, mut after) = (0.0, 0.0, 0);
+        // Σ p, and Σ p (ln p − logit): within the kept tokens, what either side's sum adds to ln p and ln q cancels out.
+        let (mut p_sum, mut difference) = (0.0, 0.0);
         for &(token, steps) in &self.kept {
-            let ln_p = scale.ln() - f64::from(steps) * STEP;
-            let ln_q = f64::from(logits[token as usize] - max) - sum.ln();
-            divergence += ln_p.exp() * (ln_p - ln_q);
-            others += weight(&logits[after..token as usize]);
-            after = token as usize + 1;
+            let (token, p) = (token as usize, probability(steps));
+            others += logits[after..token].iter().copied().map(weight).sum::<f64>();
+            kept += weight(logits[token]);
+            p_sum += p;
+            difference += p * (-f64::from(steps) * STEP - f64::from(logits[token] - max));
+            after = token + 1;
         }
-        others += weight(&logits[after..]);
-        if rest > 0.0 {
-            divergence += rest * (rest / (others / sum).max(f64::MIN_POSITIVE)).ln();
-        }
-        divergence.max(0.0)
+        others += logits[after..].iter().copied().map(weight).sum::<f64>();
+        let kept = kept.max(f64::MIN_POSITIVE);
+        let within = difference / p_sum - p_sum.ln() + kept.ln();
+        let rest = f64::from(self.rest);
+        let part = |p: f64, q: f64| if p > 0.0 { p * (p / q.max(f64::MIN_POSITIVE)).ln() } else { 0.0 };
+        let either = part(1.0 - rest, kept / (kept + others)) + part(rest, others / (kept + others));
+        (within + either).max(0.0)
     }
 }
 
@@ -206,8 +217,8 @@ mod tests {
                 let kept = Prediction::new(&original, 5).unwrap();
                 let (found, exact) =
                     (kept.divergence(&other), super::super::kl_divergence(&original, &other));
-                // The noise is even on 0 … 0.3, in the rest too: its variance is 0.0075, so D is about half of that.
-                let bound = STEP * (exact + (2.0 * exact).sqrt() + STEP) + MAX_REST * 0.02;
+                // The noise is even on 0 … 0.3, whose variance is 0.0075: D is about half of that, in the rest too.
+                let bound = STEP * (exact + (2.0 * exact).sqrt() + STEP) + MAX_REST * 0.002;
                 assert!((found - exact).abs() <= bound, "spread {spread}: {found}, exactly {exact}");
                 (sum, exact_sum) = (sum + found, exact_sum + exact);
             }
@@ -215,6 +226,18 @@ mod tests {
                 (sum - exact_sum).abs() <= 2e-3 * exact_sum + 1e-9,
                 "spread {spread}: {sum}, {exact_sum}"
             );
+        }
+    }
+
+    #[test]
+    fn what_the_other_model_rules_out_diverges_far() {
+        let original = [0.0, 1.0, -20.0, 0.5];
+        for logits in
+            [[-900.0, -900.0, 0.0, -900.0], [-3000.0, -3000.0, 0.0, -3000.0], [0.0, 1.0, -20.0, -2000.0]]
+        {
+            let found = Prediction::new(&original, 0).unwrap().divergence(&logits);
+            let exact = super::super::kl_divergence(&original, &logits);
+            assert!((found / exact - 1.0).abs() < 0.3 && exact > 500.0, "{found}, exactly {exact}");
         }
     }
 
