@@ -386,7 +386,8 @@ fn add_weighted<const N: usize>(
             }
         )*};
     }
-    if isa.n_floats() == 16 {
+    // A sum waits for the one before it: so many that none does, as far as registers go.
+    if isa.n_floats() == 16 || N == 1 {
         columns!(64);
     }
     columns!(16 8 1);

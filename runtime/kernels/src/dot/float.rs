@@ -9,5 +9,4 @@ pub(crate) mod avx512;
 pub(crate) mod neon;
 pub(crate) mod scalar;
 
-/// Columns of a run.
-pub(crate) const RUN: usize = 256;
+use crate::activations::RUN;

@@ -3,7 +3,7 @@
 //! turning costs four steps and not three.
 
 use super::RUN;
-use crate::activations::Floats;
+use crate::activations::{Floats, RunF32};
 use crate::isa::avx512::{load_floats, store_floats};
 use crate::unpack::{PANEL_ROWS, Panel, Results};
 use blocks::Block;
@@ -74,8 +74,8 @@ pub(crate) fn multiply<B: Block>(
 ) {
     let mut tile = [[_mm512_setzero_ps(); GROUPS]; RUN];
     results.fill([0.0; PANEL_ROWS]);
-    for first in (0..x.n_cols).step_by(RUN) {
-        let tile = &mut tile[..RUN.min(x.n_cols - first)];
+    for first in (0..x.n_cols()).step_by(RUN) {
+        let tile = &mut tile[..RUN.min(x.n_cols() - first)];
         for group in 0..GROUPS {
             let rows: [&[B]; 16] = panel.rows(16 * group);
             for (sixteen, tile) in tile.chunks_mut(16).enumerate() {
@@ -84,8 +84,8 @@ pub(crate) fn multiply<B: Block>(
                 }
             }
         }
-        for (step, results) in results.chunks_mut(STEP_TOKENS).enumerate() {
-            let x = Floats { x: &x.x[step * STEP_TOKENS * x.n_cols + first..], ..x };
+        let tokens = x.at(first / RUN).chunks(STEP_TOKENS);
+        for (x, results) in tokens.zip(results.chunks_mut(STEP_TOKENS)) {
             match results.len() {
                 1 => add_run::<1>(tile, x, results),
                 2 => add_run::<2>(tile, x, results),
@@ -101,8 +101,8 @@ pub(crate) fn multiply<B: Block>(
 /// Adds a run's products with `T` tokens to the panel's results.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn add_run<const T: usize>(tile: &[[__m512; GROUPS]], x: Floats<'_>, results: &mut Results) {
-    let x: [&[f32]; T] = std::array::from_fn(|t| &x.x[t * x.n_cols..][..tile.len()]);
+fn add_run<const T: usize>(tile: &[[__m512; GROUPS]], x: &[RunF32], results: &mut Results) {
+    let x: [&[f32]; T] = std::array::from_fn(|t| &x[t][..tile.len()]);
     let mut sums = [[_mm512_setzero_ps(); GROUPS]; T];
     for (k, [low, high]) in tile.iter().enumerate() {
         for t in 0..T {

@@ -2,7 +2,7 @@
 //! turned into a tile of 16 KiB, which all tokens use.
 
 use super::RUN;
-use crate::activations::Floats;
+use crate::activations::{Floats, RunF32};
 use crate::isa::neon::{load_floats, store_floats};
 use crate::unpack::{PANEL_ROWS, Panel, Results};
 use blocks::Block;
@@ -29,8 +29,8 @@ pub(crate) fn multiply<B: Block>(
     results.fill([0.0; PANEL_ROWS]);
     for part in 0..panel.n_rows().div_ceil(4 * GROUPS) {
         let mut ahead = panel.ahead(4 * GROUPS * (part + 1), 4 * GROUPS);
-        for first in (0..x.n_cols).step_by(RUN) {
-            let tile = &mut tile[..RUN.min(x.n_cols - first)];
+        for first in (0..x.n_cols()).step_by(RUN) {
+            let tile = &mut tile[..RUN.min(x.n_cols() - first)];
             ahead.used(4 * GROUPS * tile.len() * size_of::<B>());
             for group in 0..GROUPS {
                 let rows: [&[B]; 4] = panel.rows(4 * (GROUPS * part + group));
@@ -40,8 +40,8 @@ pub(crate) fn multiply<B: Block>(
                     }
                 }
             }
-            for (step, results) in results.chunks_mut(STEP_TOKENS).enumerate() {
-                let x = Floats { x: &x.x[step * STEP_TOKENS * x.n_cols + first..], ..x };
+            let tokens = x.at(first / RUN).chunks(STEP_TOKENS);
+            for (x, results) in tokens.zip(results.chunks_mut(STEP_TOKENS)) {
                 match results.len() {
                     1 => add_run::<1>(tile, x, part, results),
                     2 => add_run::<2>(tile, x, part, results),
@@ -88,8 +88,8 @@ fn columns<B: Block>(
 /// Adds a run's products with `T` tokens to the results of sixteen rows.
 #[inline]
 #[target_feature(enable = "neon")]
-fn add_run<const T: usize>(tile: &Tile, x: Floats<'_>, part: usize, results: &mut Results) {
-    let x: [&[f32]; T] = std::array::from_fn(|t| &x.x[t * x.n_cols..][..tile.len()]);
+fn add_run<const T: usize>(tile: &Tile, x: &[RunF32], part: usize, results: &mut Results) {
+    let x: [&[f32]; T] = std::array::from_fn(|t| &x[t][..tile.len()]);
     let mut sums = [[vdupq_n_f32(0.0); GROUPS]; T];
     for (k, w) in tile.iter().enumerate() {
         for t in 0..T {

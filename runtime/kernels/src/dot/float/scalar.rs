@@ -13,9 +13,10 @@ pub(crate) fn multiply<B: Block>(
 ) {
     for row in 0..panel.n_rows() {
         let [weights] = panel.rows(row);
-        for (x, results) in x.x.chunks_exact(x.n_cols).zip(&mut *results) {
+        for (token, results) in results.iter_mut().enumerate() {
             let mut acc = 0.0;
-            for (weights, x) in weights.chunks(RUN).zip(x.chunks(RUN)) {
+            for (run, weights) in weights.chunks(RUN).enumerate() {
+                let x = &x.at(run)[token];
                 acc += weights.iter().zip(x).fold(0.0, |sum, (w, &x)| to_f32(w).mul_add(x, sum));
             }
             results[row] = acc;

@@ -3,8 +3,9 @@
 use super::{Panel, Results};
 use crate::activations::Per32;
 use crate::dot::per_32::avx2::{Unpacked, multiply as dot};
-use crate::isa::avx2::{Level, levels, load_floats, nibbles, transpose};
+use crate::isa::avx2::{Level, levels, nibbles, transpose};
 use blocks::{FP4_LEVELS, Mxfp4};
+use core::arch::x86_64::*;
 
 /// Makes the smallest level zero, and the largest one of five bits.
 const OFFSET: i32 = 12;
@@ -21,5 +22,17 @@ fn unpack(blocks: [&Mxfp4; 8]) -> Unpacked {
         nibbles(transpose(blocks.map(|block| &block.q))),
         &FP4_LEVELS.map(|level| level + OFFSET as i8),
     );
-    Unpacked { q, d: load_floats(&blocks.map(Mxfp4::d)), m: None }
+    Unpacked { q, d: scales(blocks.map(|block| block.e)), m: None }
+}
+
+/// [`Mxfp4::d`] of each.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn scales(e: [u8; 8]) -> __m256 {
+    let e = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(e)));
+    let normal = _mm256_slli_epi32::<23>(_mm256_sub_epi32(e, _mm256_set1_epi32(1)));
+    // The two smallest powers are subnormal.
+    let least = _mm256_sllv_epi32(_mm256_set1_epi32(0x0020_0000), e);
+    let is_least = _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e);
+    _mm256_castsi256_ps(_mm256_blendv_epi8(normal, least, is_least))
 }
