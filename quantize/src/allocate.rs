@@ -151,7 +151,7 @@ fn candidates(
     if let Some(pinned) = recipe.pinned(tensor, mixture::is_tied(tensors)) {
         return vec![fitting(pinned, tensor.n_cols())];
     }
-    let encodes = |ty: &TensorType| with_block!(encoded *ty, _B => true, else false);
+    let encodes = |ty: &TensorType| with_block!(*ty, _B => true, else false);
     let given = if target.types.is_empty() { &TYPES[..] } else { &target.types };
     let mut types: Vec<_> = given.iter().map(|&ty| fitting(ty, tensor.n_cols())).filter(encodes).collect();
     types.sort_by_key(|&ty| (n_bytes(tensor, ty), ty));

@@ -57,7 +57,7 @@ impl Plan {
             if with_block!(from, _B => false, else true) {
                 return Err(Error::NoDecoder { tensor, ty: from });
             }
-            if with_block!(encoded to, _B => false, else true) {
+            if with_block!(to, _B => false, else true) {
                 return Err(Error::NoEncoder { tensor, ty: to });
             }
             if from.is_quantized() && !allow_requantize {

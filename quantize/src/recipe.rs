@@ -129,7 +129,7 @@ impl fmt::Display for Pin {
 /// # Errors
 /// A sentence that names those that it can write.
 pub fn encodable(name: &str) -> Result<TensorType, String> {
-    let writes = |ty: &TensorType| with_block!(encoded *ty, _B => true, else false);
+    let writes = |ty: &TensorType| with_block!(*ty, _B => true, else false);
     TensorType::from_name(name).filter(writes).ok_or_else(|| {
         let names: Vec<_> = TensorType::all().filter(writes).map(|ty| ty.name().to_lowercase()).collect();
         format!("`{name}` is no type that llamita writes; there are {}", names.join(", "))

@@ -15,9 +15,7 @@ pub mod tiktoken;
 
 pub use compare::{Divergence, Window, log_softmax, windows};
 pub use hole::write_hole;
-pub use models::{
-    bundled, convert_checkpoint, converted, decoded_to_f32, file_types, quantized, scratch_folder,
-};
+pub use models::{bundled, convert_checkpoint, converted, decoded_to_f32, quantized, scratch_folder};
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -58,11 +58,6 @@ pub fn convert_checkpoint(
     convert::convert(folder, Some(output), &options, &())
 }
 
-/// The types that a file can be written in: those that have encoders.
-pub fn file_types() -> impl Iterator<Item = FileType> {
-    FileType::all().filter(|ty| with_block!(encoded ty.matrices(), _B => true, else false))
-}
-
 /// The bundled checkpoint as a GGUF of this type, converted directly.
 pub fn converted(file_type: FileType) -> PathBuf {
     made_once(format!("novel-8m-{}.gguf", file_type.name()), |path| {

@@ -2,7 +2,7 @@
 
 use blocks::TensorType;
 use gguf::{File, Value};
-use llamita_tests::{converted, file_types, quantized};
+use llamita_tests::{converted, quantized};
 use quantize::FileType;
 
 /// What a reader needs to know of novel-8m, by GGUF's keys; the figures are those of its `params.json`.
@@ -66,7 +66,7 @@ fn check_tensors(file: &File, file_type: FileType) {
 
 #[test]
 fn every_type_is_complete_and_both_ways_give_the_same_bytes() {
-    for file_type in file_types() {
+    for file_type in FileType::all() {
         let (direct, from_f32) = (converted(file_type), quantized(file_type));
         let (direct, from_f32) = (File::open(direct).unwrap(), File::open(from_f32).unwrap());
         for file in [&direct, &from_f32] {

@@ -9,9 +9,7 @@ use engine::{Model, Session, SessionOptions};
 use ggml::{Llama, Options};
 use gguf::File;
 use kernels::{CacheType, CacheTypes};
-use llamita_tests::{
-    Divergence, Window, converted, decoded_to_f32, file_types, held_out_text, log_softmax, windows,
-};
+use llamita_tests::{Divergence, Window, converted, decoded_to_f32, held_out_text, log_softmax, windows};
 use quantize::FileType;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -73,7 +71,7 @@ fn divergence(first: &[f32], second: &[f32], n_vocab: usize) -> Divergence {
 #[test]
 fn logits_are_as_close_to_the_truth_as_llama_cpps() {
     let (_, windows) = text_windows(&converted(FileType::F32));
-    for file_type in file_types() {
+    for file_type in FileType::all() {
         let path = converted(file_type);
         let n_vocab = Model::open(&path).unwrap().config().n_vocab;
         let exact = ours(&decoded_to_f32(&path), CacheType::F32, &windows);

@@ -2,7 +2,7 @@
 
 use engine::{Model, Session, SessionOptions};
 use kernels::{CacheType, CacheTypes, Isa};
-use llamita_tests::{bundled, converted, did_not_run, file_types};
+use llamita_tests::{bundled, converted, did_not_run};
 use quantize::FileType;
 
 /// `reference.json`: made by PyTorch in float32 from the checkpoint's bfloat16 weights.
@@ -98,7 +98,7 @@ fn the_bits_do_not_depend_on_isa_threads_or_batch() {
     for name in missing {
         did_not_run(&format!("equal bits at level {name}"), "this processor does not have it");
     }
-    for file_type in file_types() {
+    for file_type in FileType::all() {
         let model = Model::open(converted(file_type)).unwrap();
         let options =
             |isa, threads, batch| SessionOptions { context: 64, threads, batch, isa, ..Default::default() };
