@@ -8,6 +8,8 @@
 mod errors;
 mod measure;
 mod solve;
+#[cfg(test)]
+mod tests;
 
 use crate::mixture::{self, Tensor};
 use crate::plan::fitting;
