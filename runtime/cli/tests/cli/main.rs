@@ -12,6 +12,7 @@ mod commands;
 mod ends;
 mod interrupted;
 mod little_memory;
+mod quality;
 
 use assert_cmd::cargo::cargo_bin;
 use std::path::{Path, PathBuf};
