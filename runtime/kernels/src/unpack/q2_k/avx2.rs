@@ -2,26 +2,39 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx2::{Minimums, Unpacked, multiply as dot, pairs, two_bits};
+use crate::dot::per_256::avx2::{Minimums, Out, Scales, multiply as dot, pairs, two_bits};
 use crate::isa::avx2::{Level, halves, transpose};
 use blocks::Q2K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q2K>, x: Per256<'_>, results: &mut Results) {
-    dot::<2, 16, 0, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
+    dot::<2, 16, 0, _>(
+        level,
+        panel,
+        x,
+        results,
+        |blocks| scales(blocks),
+        |blocks, out| unpack(blocks, out),
+        |blocks, out| unpack(blocks, out),
+    );
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn unpack(blocks: [&Q2K; 8], out: &mut Unpacked) {
-    two_bits(blocks.map(|block| &block.q), out);
+fn scales(blocks: [&Q2K; 8]) -> Scales {
     let four = _mm256_set1_epi8(15);
     let both = transpose(blocks.map(|block| &block.scales));
-    out.scales = pairs(both.map(|both| _mm256_and_si256(both, four)));
-    out.d = halves(blocks.map(|block| block.d));
-    out.minimums = Some(Minimums {
-        min: pairs(both.map(|both| _mm256_and_si256(_mm256_srli_epi16::<4>(both), four))),
-        dmin: halves(blocks.map(|block| block.dmin)),
-    });
+    let min = pairs(both.map(|both| _mm256_and_si256(_mm256_srli_epi16::<4>(both), four)));
+    Scales {
+        scales: pairs(both.map(|both| _mm256_and_si256(both, four))),
+        d: halves(blocks.map(|block| block.d)),
+        minimums: Some(Minimums { min, dmin: halves(blocks.map(|block| block.dmin)) }),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn unpack<const ALONE: bool>(blocks: [&Q2K; 8], out: &mut Out<'_, 2, 16, ALONE>) {
+    two_bits(blocks.map(|block| &block.q), |at, q| out.put(at, q));
 }

@@ -2,28 +2,41 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx2::{Unpacked, multiply as dot, pairs, two_bits};
+use crate::dot::per_256::avx2::{Out, Scales, multiply as dot, pairs, two_bits};
 use crate::isa::avx2::{Level, low_halves, transpose, transpose_from};
 use blocks::Q3K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q3K>, x: Per256<'_>, results: &mut Results) {
-    dot::<3, 16, 4, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
+    dot::<3, 16, 4, _>(
+        level,
+        panel,
+        x,
+        results,
+        |blocks| scales(blocks),
+        |blocks, out| unpack(blocks, out),
+        |blocks, out| unpack(blocks, out),
+    );
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn unpack(blocks: [&Q3K; 8], out: &mut Unpacked) {
-    two_bits(blocks.map(|block| &block.low), out);
+fn unpack<const ALONE: bool>(blocks: [&Q3K; 8], out: &mut Out<'_, 3, 16, ALONE>) {
     let high = [0, 1].map(|at| transpose(blocks.map(|block| &block.high.as_chunks().0[at])));
-    for (run, q) in out.q.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        let bit = _mm256_set1_epi8(1_u8.wrapping_shl(run as u32) as i8);
-        for (q, &high) in q.iter_mut().zip(high.as_flattened()) {
+    two_bits(blocks.map(|block| &block.low), |at, mut q| {
+        let bit = _mm256_set1_epi8(1_u8.wrapping_shl(at as u32 / 2) as i8);
+        for (q, &high) in q.iter_mut().zip(&high[at % 2]) {
             let set = _mm256_cmpeq_epi8(_mm256_and_si256(high, bit), bit);
             *q = _mm256_or_si256(*q, _mm256_and_si256(set, _mm256_set1_epi8(4)));
         }
-    }
+        out.put(at, q);
+    });
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn scales(blocks: [&Q3K; 8]) -> Scales {
     // The block's last sixteen bytes: two of weights, then twelve of scales and the scale of these.
     let [a, b, high, d] =
         transpose_from::<2>(blocks.map(|block| bytemuck::bytes_of(block).last_chunk().expect("110 bytes")));
@@ -32,11 +45,11 @@ fn unpack(blocks: [&Q3K; 8], out: &mut Unpacked) {
         let scale = _mm256_or_si256(_mm256_and_si256(low, four), _mm256_and_si256(high, two));
         _mm256_sub_epi8(scale, _mm256_set1_epi8(32))
     };
-    out.scales = pairs([
+    let scales = pairs([
         six(a, _mm256_slli_epi16::<4>(high)),
         six(b, _mm256_slli_epi16::<2>(high)),
         six(_mm256_srli_epi16::<4>(a), high),
         six(_mm256_srli_epi16::<4>(b), _mm256_srli_epi16::<2>(high)),
     ]);
-    out.d = low_halves(d);
+    Scales { scales, d: low_halves(d), minimums: None }
 }

@@ -2,31 +2,42 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx2::{Minimums, Unpacked, multiply as dot};
+use crate::dot::per_256::avx2::{Minimums, Out, Scales, multiply as dot};
 use crate::isa::avx2::{Level, halves, nibbles, transpose};
 use blocks::Q4K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q4K>, x: Per256<'_>, results: &mut Results) {
-    dot::<4, 32, 0, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
+    dot::<4, 32, 0, _>(
+        level,
+        panel,
+        x,
+        results,
+        |blocks| scales(blocks),
+        |blocks, out| unpack(blocks, out),
+        |blocks, out| unpack(blocks, out),
+    );
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn unpack(blocks: [&Q4K; 8], out: &mut Unpacked) {
+fn scales(blocks: [&Q4K; 8]) -> Scales {
+    let (scales, min) =
+        scales_and_minimums(blocks.map(|block| bytemuck::bytes_of(block).first_chunk().expect("144 bytes")));
+    let (d, dmin) = (halves(blocks.map(|block| block.d)), halves(blocks.map(|block| block.dmin)));
+    Scales { scales, d, minimums: Some(Minimums { min, dmin }) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn unpack<const ALONE: bool>(blocks: [&Q4K; 8], out: &mut Out<'_, 4, 32, ALONE>) {
     let sixteens = blocks.map(bytemuck::cast_ref::<Q4K, [[u8; 16]; 9]>);
-    for (chunk, q) in out.q.as_chunks_mut::<16>().0.iter_mut().enumerate() {
-        for half in 0..2 {
-            let four_bits = nibbles(transpose(sixteens.map(|block| &block[1 + 2 * chunk + half])));
-            q[4 * half..][..4].copy_from_slice(&four_bits[..4]);
-            q[4 * half + 8..][..4].copy_from_slice(&four_bits[4..]);
-        }
+    for i in 0..8 {
+        let [a, b, c, d, e, f, g, h] = nibbles(transpose(sixteens.map(|block| &block[1 + i])));
+        out.put(i / 2 * 4 + i % 2, [a, b, c, d]);
+        out.put(i / 2 * 4 + i % 2 + 2, [e, f, g, h]);
     }
-    let (scales, min) = scales_and_minimums(sixteens.map(|block| &block[0]));
-    out.scales = scales;
-    out.d = halves(blocks.map(|block| block.d));
-    out.minimums = Some(Minimums { min, dmin: halves(blocks.map(|block| block.dmin)) });
 }
 
 /// From the first sixteen bytes of each block: the eight scales and the eight minimums, each twice in its lane.

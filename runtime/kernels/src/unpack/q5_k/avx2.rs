@@ -2,7 +2,7 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx2::{Minimums, Unpacked, multiply as dot};
+use crate::dot::per_256::avx2::{Minimums, Out, Scales, multiply as dot};
 use crate::isa::avx2::{Level, halves, nibbles, transpose};
 use crate::unpack::q4_k::avx2::scales_and_minimums;
 use blocks::Q5K;
@@ -10,27 +10,42 @@ use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q5K>, x: Per256<'_>, results: &mut Results) {
-    dot::<5, 32, 0, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
+    dot::<5, 32, 0, _>(
+        level,
+        panel,
+        x,
+        results,
+        |blocks| scales(blocks),
+        |blocks, out| unpack(blocks, out),
+        |blocks, out| unpack(blocks, out),
+    );
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn unpack(blocks: [&Q5K; 8], out: &mut Unpacked) {
+fn scales(blocks: [&Q5K; 8]) -> Scales {
+    let (scales, min) =
+        scales_and_minimums(blocks.map(|block| bytemuck::bytes_of(block).first_chunk().expect("176 bytes")));
+    let (d, dmin) = (halves(blocks.map(|block| block.d)), halves(blocks.map(|block| block.dmin)));
+    Scales { scales, d, minimums: Some(Minimums { min, dmin }) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn unpack<const ALONE: bool>(blocks: [&Q5K; 8], out: &mut Out<'_, 5, 32, ALONE>) {
     let sixteens = blocks.map(bytemuck::cast_ref::<Q5K, [[u8; 16]; 11]>);
     let high = [1, 2].map(|at| transpose(sixteens.map(|block| &block[at])));
-    for (chunk, q) in out.q.as_chunks_mut::<16>().0.iter_mut().enumerate() {
-        for (half, high) in high.iter().enumerate() {
-            let low = nibbles(transpose(sixteens.map(|block| &block[3 + 2 * chunk + half])));
-            for j in 0..4 {
-                q[4 * half + j] = add_bit(low[j], high[j], 2 * chunk);
-                q[4 * half + j + 8] = add_bit(low[j + 4], high[j], 2 * chunk + 1);
-            }
+    for i in 0..8 {
+        let (chunk, half) = (i / 2, i % 2);
+        let low = nibbles(transpose(sixteens.map(|block| &block[3 + i])));
+        let (mut first, mut second) = ([low[0]; 4], [low[4]; 4]);
+        for (j, &high) in high[half].iter().enumerate() {
+            first[j] = add_bit(low[j], high, 2 * chunk);
+            second[j] = add_bit(low[j + 4], high, 2 * chunk + 1);
         }
+        out.put(4 * chunk + half, first);
+        out.put(4 * chunk + half + 2, second);
     }
-    let (scales, min) = scales_and_minimums(sixteens.map(|block| &block[0]));
-    out.scales = scales;
-    out.d = halves(blocks.map(|block| block.d));
-    out.minimums = Some(Minimums { min, dmin: halves(blocks.map(|block| block.dmin)) });
 }
 
 /// Adds 16 to the bytes of `low` where bit `bit` of `high` is set.

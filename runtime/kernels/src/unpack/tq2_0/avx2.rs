@@ -2,20 +2,33 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx2::{Unpacked, multiply as dot, two_bits};
+use crate::dot::per_256::avx2::{Out, Scales, multiply as dot, two_bits};
 use crate::isa::avx2::{Level, halves};
 use blocks::Tq2_0;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply(level: impl Level, panel: Panel<'_, Tq2_0>, x: Per256<'_>, results: &mut Results) {
-    dot::<2, 32, 1, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
+    dot::<2, 32, 1, _>(
+        level,
+        panel,
+        x,
+        results,
+        |blocks| scales(blocks),
+        |blocks, out| unpack(blocks, out),
+        |blocks, out| unpack(blocks, out),
+    );
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn unpack(blocks: [&Tq2_0; 8], out: &mut Unpacked) {
-    two_bits(blocks.map(|block| &block.q), out);
-    out.scales = [_mm256_set1_epi16(1); 8];
-    out.d = halves(blocks.map(|block| block.d));
+fn scales(blocks: [&Tq2_0; 8]) -> Scales {
+    let d = halves(blocks.map(|block| block.d));
+    Scales { scales: [_mm256_set1_epi16(1); 8], d, minimums: None }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn unpack<const ALONE: bool>(blocks: [&Tq2_0; 8], out: &mut Out<'_, 2, 32, ALONE>) {
+    two_bits(blocks.map(|block| &block.q), |at, q| out.put(at, q));
 }
