@@ -7,8 +7,9 @@
 //! - `targets`: what is fed, its seeds, its words. An input is a file of some *form*: one target may have several, as
 //!   `tokenizer.model` and `tokenizer.json`.
 //! - `mutate`: from inputs to inputs, by the habits of the formats: numbers, lengths before what they measure, words.
-//! - `ground`: which inputs led somewhere new. They are kept and mutated further. Always: a new kind of sentence. Built
-//!   with `-Cinstrument-coverage --cfg coverage` (`scripts/fuzz` does): a part of the program that was not reached before, too.
+//! - `ground`: which inputs led somewhere new. They are kept and mutated further. Built with
+//!   `-Cinstrument-coverage --cfg coverage` (`scripts/fuzz` does): to a part of the program that was not reached before; else:
+//!   to a new kind of sentence.
 //!
 //! A run is determined by its seed (with coverage: as far as threads let it). Every input lies in a file before it is tried: what ends the process (a stack
 //! that overflows, a signal, a hang) leaves its input behind.

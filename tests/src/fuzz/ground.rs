@@ -7,11 +7,15 @@
 #[cfg(coverage)]
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+#[cfg(not(coverage))]
 use std::collections::HashSet;
 
 /// What has been seen.
 #[derive(Debug, Default)]
 pub(super) struct Ground {
+    /// Kinds of sentences. Not beside counters: a sentence repeats what stands in the file, so that rubbish of a thousand
+    /// kinds was news, and after 90 000 inputs of a target there were 13 000 to go on from.
+    #[cfg(not(coverage))]
     told: HashSet<String>,
     /// For each counter, which magnitudes it has had: a bit each.
     #[cfg(coverage)]
@@ -20,18 +24,14 @@ pub(super) struct Ground {
 
 impl Ground {
     /// Whether the execution that just ended, and told this, led somewhere new.
-    pub(super) fn is_new(&mut self, told: &str) -> bool {
-        let told = !self.told.contains(told) && self.told.insert(told.to_owned());
-        self.reaches() | told
-    }
-
     #[cfg(not(coverage))]
-    fn reaches(&mut self) -> bool {
-        false
+    pub(super) fn is_new(&mut self, told: &str) -> bool {
+        !self.told.contains(told) && self.told.insert(told.to_owned())
     }
 
+    /// The same, by the counters.
     #[cfg(coverage)]
-    fn reaches(&mut self) -> bool {
+    pub(super) fn is_new(&mut self, _told: &str) -> bool {
         let counters = counters();
         self.reached.resize(counters.len(), 0);
         let mut new = false;
