@@ -26,6 +26,7 @@ mod units;
 
 use clap::Parser;
 use error::Error;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Turns Llama checkpoints into small files, and runs them on machines with little memory.
@@ -43,10 +44,19 @@ struct Cli {
 
 fn main() -> ExitCode {
     fault::install_hook();
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(std::env::args_os().map(one_dash));
     interrupt::install();
     let result = fault::guard(|| cli.command.run());
     ExitCode::from(result.map_or_else(|error| report(&error), |()| 0))
+}
+
+/// Options that llama.cpp spells with one dash and several letters, which would be read as several options.
+fn one_dash(arg: OsString) -> OsString {
+    match arg.to_str() {
+        Some("-ctk") => "--cache-type-k".into(),
+        Some("-ctv") => "--cache-type-v".into(),
+        _ => arg,
+    }
 }
 
 /// Says what went wrong, where that has not been said yet; the exit status.

@@ -183,7 +183,7 @@ fn plan_adds_up() {
     assert_eq!(part(&large, "kv_bytes_per_token"), 2 * part(&small, "kv_bytes_per_token"));
     assert_eq!(small["fits"], true, "{small}");
     // A block of 32 numbers takes 34 bytes as Q8_0, 18 as Q4_0; 32 halves take 64.
-    let mixed = succeed(["plan", arg(&model), "--ctk", "q8_0", "--cache-type-v", "q4_0", "--json"]).json();
+    let mixed = succeed(["plan", arg(&model), "-ctk", "q8_0", "--cache-type-v", "q4_0", "--json"]).json();
     assert_eq!(128 * part(&mixed, "kv_bytes_per_token"), (34 + 18) * part(&small, "kv_bytes_per_token"));
     assert!(succeed(["plan", arg(&model)]).stdout.contains("it fits"));
 }
