@@ -6,7 +6,7 @@
 use crate::family::Name;
 use crate::json::{self, Keys, Members};
 use crate::tokenizer::Vocabulary;
-use crate::{ChatTemplate, Error, input};
+use crate::{ChatTemplate, Error, Options, input};
 use quantize::Monitor;
 use serde_json::Value;
 use std::path::Path;
@@ -64,20 +64,27 @@ pub(crate) fn of_folder<'p>(
 
 /// The template's text, if there is to be one. `own`: the one that came with the checkpoint.
 pub(crate) fn choose(
-    choice: &ChatTemplate,
+    options: &Options,
     own: Option<(String, &Path)>,
     name: &Name,
     vocabulary: &Vocabulary,
     monitor: &dyn Monitor,
 ) -> Result<Option<String>, Error> {
-    match (choice, own) {
+    match (&options.chat_template, own) {
         (ChatTemplate::None, _) => Ok(None),
         (ChatTemplate::Llama2, _) => Ok(Some(LLAMA2_CHAT_TEMPLATE.into())),
         (ChatTemplate::Llama3, _) => Ok(Some(LLAMA3_CHAT_TEMPLATE.into())),
-        (ChatTemplate::File(path), _) => read(path).map(Some),
+        (ChatTemplate::File(path), _) => {
+            let text = read(path)?;
+            (options.check_template)(&text).map_err(|problem| Error::unfit(path, problem))?;
+            Ok(Some(text))
+        }
         (ChatTemplate::Auto, Some((text, path))) => {
             let path = path.display();
             monitor.note(&format!("chat template: that of {path}; --chat-template overrides it"));
+            if let Err(problem) = (options.check_template)(&text) {
+                monitor.note(&format!("{path}: llamita itself cannot use it: {problem}"));
+            }
             Ok(Some(text))
         }
         (ChatTemplate::Auto, None) => Ok(by_name(name, vocabulary, monitor).map(Into::into)),

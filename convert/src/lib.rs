@@ -66,6 +66,9 @@ pub struct Options {
     pub imatrix: Option<Imatrix>,
     /// Which chat template the file carries.
     pub chat_template: ChatTemplate,
+    /// What is wrong with a chat template, for whoever runs the model. One that was named is refused for it; the folder's
+    /// own is written all the same, because others may run the file, and it is told.
+    pub check_template: fn(&str) -> Result<(), String>,
     /// The context length, in place of what the checkpoint or the folder's name tells.
     pub context_length: Option<u32>,
     /// Check `checklist.chk`.
@@ -147,7 +150,7 @@ pub fn convert(
         ChatTemplate::Auto => checkpoint.chat_template()?,
         _ => None,
     };
-    let template = chat_template::choose(&options.chat_template, own, &name, &vocabulary, monitor)?;
+    let template = chat_template::choose(options, own, &name, &vocabulary, monitor)?;
     vocabulary.describe(&mut metadata);
     if let Some(template) = template {
         metadata.set("tokenizer.chat_template", &*template);

@@ -20,6 +20,7 @@ const OPTIONS: Options = Options {
     recipe: Recipe::new(FileType::F32),
     imatrix: None,
     chat_template: ChatTemplate::Auto,
+    check_template: |_| Ok(()),
     context_length: None,
     verify: true,
     work: quantize::Work { max_ram_bytes: None, resume: false, allow_nonfinite: false },

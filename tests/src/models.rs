@@ -51,6 +51,7 @@ pub fn convert_checkpoint(
         recipe: file_type.into(),
         imatrix: None,
         chat_template,
+        check_template: |source| engine::ChatTemplate::check(source).map_err(|error| error.to_string()),
         context_length: None,
         verify: true,
         work: Work::default(),

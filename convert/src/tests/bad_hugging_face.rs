@@ -1,7 +1,7 @@
 //! Each way in which a Hugging Face folder can be wrong: a sentence with its place, and nothing left behind.
 
 use super::hugging_face::Folder;
-use super::{OPTIONS, SHARD};
+use super::{ChatTemplate, OPTIONS, Options, SHARD};
 use crate::fixture::hugging_face::{Tensor, safetensors, with_header};
 use serde_json::{Value, json};
 use std::fs;
@@ -257,4 +257,26 @@ fn a_header_with_any_byte_changed_does_no_harm() {
             assert_eq!(fs::read_dir(folder.out()).unwrap().count(), 0, "byte {at}");
         }
     }
+}
+
+#[test]
+fn a_template_of_no_use_is_refused_where_it_was_named_and_told_where_it_came_along() {
+    let mut folder = Folder::new();
+    folder.settings = json!({"chat_template": "{{ a"});
+    let check_template = |text: &str| if text == "{{ a" { Err("line 1: no end".into()) } else { Ok(()) };
+    let options = Options { check_template, ..OPTIONS };
+    let (file, notes) = folder.convert(&options).unwrap();
+    assert_eq!(file.metadata().str("tokenizer.chat_template").unwrap(), Some("{{ a"));
+    assert!(notes.contains("tokenizer_config.json: llamita itself cannot use it: line 1"), "{notes}");
+
+    let own = folder.path().join("own.jinja");
+    fs::write(&own, "{{ a").unwrap();
+    fs::remove_file(folder.out().join("model.gguf")).unwrap();
+    let named = Options { chat_template: ChatTemplate::File(own.clone()), ..options };
+    let error = folder.convert(&named).unwrap_err().to_string();
+    assert!(error.contains("own.jinja") && error.contains("no end"), "{error}");
+    assert_eq!(folder.out().read_dir().unwrap().count(), 0);
+    fs::write(own, "{{ b }}").unwrap();
+    let (file, _) = folder.convert(&named).unwrap();
+    assert_eq!(file.metadata().str("tokenizer.chat_template").unwrap(), Some("{{ b }}"));
 }

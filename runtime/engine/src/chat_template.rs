@@ -104,6 +104,15 @@ impl ChatTemplate {
         Self::compile(source, bos, eos).map_err(Error::Request)
     }
 
+    /// Whether a template is of use, which some show only when they are rendered: it lays out a conversation of one message.
+    ///
+    /// # Errors
+    /// As of [`new`](Self::new) and [`render`](Self::render).
+    pub fn check(source: &str) -> Result<(), Error> {
+        let message = Message { role: Role::User, content: "Hello".to_owned() };
+        Self::new(source, "<s>", "</s>")?.render(&[message]).map(|_| ())
+    }
+
     fn compile(source: &str, bos: &str, eos: &str) -> Result<Self, String> {
         limits::check(source)?;
         let source = source.to_owned();

@@ -31,9 +31,9 @@ pub(crate) struct Args {
     /// What the model should keep in mind
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// How the conversation is laid out for the model: llama2 or a file with a Jinja template
+    /// How the conversation is laid out for the model: llama2, llama3, or a file with a Jinja template
     /// [default: what the model's file says]
-    #[arg(long, value_name = "llama2|FILE", value_parser = template_source)]
+    #[arg(long, value_name = "llama2|llama3|FILE", value_parser = template_source)]
     chat_template: Option<TemplateSource>,
     /// Tokens of an answer at most [default: until the model ends it or the context is full]
     #[arg(short = 'n', long = "tokens", value_name = "N")]
@@ -56,11 +56,16 @@ const TEMPLATE_KEY: &str = "tokenizer.chat_template";
 #[derive(Clone, Debug)]
 enum TemplateSource {
     Llama2,
+    Llama3,
     File(PathBuf),
 }
 
 fn template_source(text: &str) -> Result<TemplateSource, Infallible> {
-    Ok(if text == "llama2" { TemplateSource::Llama2 } else { TemplateSource::File(text.into()) })
+    Ok(match text {
+        "llama2" => TemplateSource::Llama2,
+        "llama3" => TemplateSource::Llama3,
+        file => TemplateSource::File(file.into()),
+    })
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
@@ -158,11 +163,17 @@ fn template(args: &Args, model: &Model) -> Result<ChatTemplate, Error> {
     }
     match &args.chat_template {
         Some(TemplateSource::Llama2) => Ok(compile(convert::LLAMA2_CHAT_TEMPLATE)?),
-        Some(TemplateSource::File(path)) => Ok(compile(&source::read_text(path)?)?),
+        Some(TemplateSource::Llama3) => Ok(compile(convert::LLAMA3_CHAT_TEMPLATE)?),
+        Some(TemplateSource::File(path)) => {
+            let text = source::read_text(path)?;
+            ChatTemplate::check(&text)
+                .and_then(|()| compile(&text))
+                .map_err(|error| Error::Failed(format!("{}: {error}", path.display())))
+        }
         None => ChatTemplate::from_gguf(model.file())?.ok_or_else(|| {
             Error::Failed(format!(
                 "{}: this file has no chat template, so it was probably not trained for conversations; use \
-                 `llamita run`, or name the template with --chat-template llama2 or a file",
+                 `llamita run`, or name the template with --chat-template llama2, llama3 or a file",
                 args.model.display()
             ))
         }),

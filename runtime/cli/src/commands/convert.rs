@@ -62,12 +62,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         recipe: args.recipe.recipe(args.file_type),
         imatrix: args.recipe.imatrix()?,
         chat_template: args.chat_template.clone(),
+        check_template: |source| engine::ChatTemplate::check(source).map_err(|error| error.to_string()),
         context_length: args.context_length,
         verify: !args.no_verify,
         work: args.work.start()?,
     };
     let progress = Progress::new("converting", Unit::Bytes);
-    let summary = convert::convert(&args.folder, args.output.as_deref(), &options, &progress)?;
+    let summary = convert::convert(&args.folder, args.output.as_deref(), &options, &progress)
+        .map_err(|error| args.work.ended(error.into()))?;
     let time = progress.elapsed();
     drop(progress);
     terminal::say(&format!(

@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         .map_or_else(|| units::bytes(draft.file_bytes()).replace(' ', ""), |ty| ty.name().to_owned());
     let output = args.output.clone().unwrap_or_else(|| output_path(&args.input, &name));
     let progress = Progress::new("quantizing", Unit::Bytes);
-    let summary = draft.write(&output, &progress).map_err(failed)?;
+    let summary = draft.write(&output, &progress).map_err(|error| args.work.ended(failed(error)))?;
     let time = progress.elapsed();
     drop(progress);
     terminal::say(&format!(

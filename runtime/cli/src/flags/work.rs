@@ -16,7 +16,8 @@ pub(crate) struct WorkFlags {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_ram: Option<u64>,
     /// Go on where the same call was interrupted before, and keep what is done if it is interrupted again. What is there
-    /// already is checked; the file will be the same as without an interruption
+    /// already is checked; the file will be the same as without an interruption. Where a call was killed, the next one
+    /// goes on there anyway
     #[arg(long)]
     resume: bool,
     /// Take weights that are NaN or infinite, which only a damaged model has: quantized, they become 0
@@ -40,5 +41,15 @@ impl WorkFlags {
             resume: self.resume,
             allow_nonfinite: self.allow_nonfinite,
         })
+    }
+
+    /// An error, with what whoever interrupted the work may want to know.
+    pub(crate) fn ended(&self, error: Error) -> Error {
+        match error {
+            Error::Interrupted(text) if !self.resume => {
+                Error::Interrupted(text + ", and nothing is kept; with --resume, what is done is")
+            }
+            error => error,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Checkpoints that cannot be converted: each case spoils a small sound one in one way.
 
-use crate::{Bad, arg, check_bad, succeed};
+use crate::{Bad, Ended, arg, check_bad, llamita, model, succeed};
 use llamita_tests::checkpoint::{Dtype, Tensor, write};
 use std::path::Path;
 use tempfile::TempDir;
@@ -114,6 +114,42 @@ fn a_bad_checkpoint_gets_a_sentence() {
         spoil(&checkpoint);
         let args = ["convert", arg(&checkpoint), "--type", "f32"];
         check_bad(&Bad { case, args: &args, status: 1, says });
+    }
+}
+
+#[test]
+fn a_bad_chat_template_is_told_before_the_work() {
+    let (folder, model) = (TempDir::new().expect("a folder"), model("q8_0"));
+    let checkpoint = folder.path().join("llama");
+    write_checkpoint(&checkpoint);
+    let template = folder.path().join("a.jinja");
+    let deep = "(".repeat(50_000);
+    let nested = format!("{{{{ {deep}1{} }}}}", ")".repeat(50_000));
+    let cases: [(&str, &[u8], &str); 5] = [
+        ("no end", b"line\n{% for m in messages %}", "line 2"),
+        ("parentheses in parentheses", nested.as_bytes(), "the chat template"),
+        ("not UTF-8", b"caf\xe9", "at byte 3"),
+        (
+            "a loop of a billion",
+            b"{% for i in range(99999) %}{% for j in range(99999) %}{{ i }}{% endfor %}{% endfor %}",
+            "limits",
+        ),
+        ("an unknown filter", b"{{ messages|nonesuch }}", "nonesuch"),
+    ];
+    for (case, text, says) in cases {
+        std::fs::write(&template, text).expect("it writes");
+        // Without a bound on memory: the compiler's thread has a deep stack, of which it touches little.
+        let convert = ["convert", arg(&checkpoint), "--type", "f32", "--chat-template", arg(&template)];
+        let chat = ["chat", arg(&model), "--chat-template", arg(&template)];
+        for args in [&convert[..], &chat] {
+            let out = TempDir::new().expect("a folder");
+            let mut call = llamita(args);
+            let ended = Ended::from(call.current_dir(out.path()).output().expect("the binary runs"));
+            assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""), "{case}: {}", ended.stderr);
+            let sentence = ended.stderr.lines().last().unwrap_or_default();
+            assert!(sentence.contains("a.jinja") && sentence.contains(says), "{case}: {sentence}");
+            assert_eq!(out.path().read_dir().expect("the folder").count(), 0, "{case}");
+        }
     }
 }
 

@@ -128,6 +128,10 @@ fn errors_are_sentences_with_a_line() {
     ] {
         let error = render(source, &bare).unwrap_err();
         assert!(error.contains(expected), "{source}: {error}");
+        assert_eq!(ChatTemplate::check(source).unwrap_err().to_string(), error);
+    }
+    for source in [LLAMA_2, MISTRAL] {
+        ChatTemplate::check(source).unwrap();
     }
 }
 
