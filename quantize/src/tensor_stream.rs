@@ -38,6 +38,8 @@ pub struct TensorStream {
     batch_bytes: u64,
     /// Whether a run before may have left tensors of this file.
     resuming: bool,
+    /// Whether one is known to have been.
+    was_interrupted: bool,
     n_tensors: usize,
     n_recovered: usize,
     /// `Some`: weights that are no finite numbers are taken, and counted here.
@@ -89,12 +91,22 @@ impl TensorStream {
     ) -> Result<Self, Error> {
         source.add(&[work.allow_nonfinite.into()]);
         let batch_bytes = work.batch_bytes(specs, held_bytes)?.min(BATCH_BYTES);
-        let writer = gguf::Writer::recoverable(path, metadata, specs, source, work.resume)?;
+        let writer = gguf::Writer::recoverable(path, metadata, specs, source)?;
         let (pending, next) = (Vec::new(), Vec::new());
         let n_tensors = specs.len();
         let n_nonfinite = work.allow_nonfinite.then(AtomicU64::default);
-        let (resuming, n_recovered) = (work.resume, 0);
-        Ok(Self { writer, pending, next, batch_bytes, resuming, n_tensors, n_recovered, n_nonfinite })
+        let was_interrupted = work.resume;
+        Ok(Self {
+            writer,
+            pending,
+            next,
+            batch_bytes,
+            resuming: true,
+            was_interrupted,
+            n_tensors,
+            n_recovered: 0,
+            n_nonfinite,
+        })
     }
 
     /// Whether the next tensor is there from a run before, whole; then `input_bytes` are done, and the tensor behind it is
@@ -109,13 +121,16 @@ impl TensorStream {
             return Ok(true);
         }
         self.resuming = false;
-        monitor.note(&match self.n_recovered {
-            0 => "nothing of this file is there to go on with: it starts from the beginning".to_owned(),
-            n => format!(
-                "going on behind {n} of {} tensors, which are there already and whole",
+        match self.n_recovered {
+            0 if self.was_interrupted => {
+                monitor.note("nothing of this file is there to go on with: it starts from the beginning");
+            }
+            0 => {}
+            n => monitor.note(&format!(
+                "going on behind {n} of {} tensors, which an interrupted run has left, whole",
                 self.n_tensors
-            ),
-        });
+            )),
+        }
         Ok(false)
     }
 

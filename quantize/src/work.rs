@@ -22,7 +22,8 @@ const THREAD_BYTES: u64 = (2 << 20) + (512 << 10);
 pub struct Work {
     /// The most memory that the process may take, but for mapped files; `None`: what is fastest, which is little.
     pub max_ram_bytes: Option<u64>,
-    /// Go on where a run before was interrupted, and keep what is done when this one is.
+    /// Keep what is done when this run is interrupted. What a run before has left is gone on with anyway, if it was killed or
+    /// kept it; that it left nothing is told here.
     pub resume: bool,
     /// Take weights that are NaN or infinite, too. Plain numbers stay what they are; blocks have none such: there they
     /// become 0.

@@ -8,9 +8,12 @@
 //!
 //! Where a signal is ignored already (`nohup`, a background job of a script), all stay as they were: such a process
 //! is meant to survive them.
+//!
+//! SIGXFSZ, by which the system ends who writes beyond a limit on files (`ulimit -f`), is caught and forgotten: then the
+//! write itself fails, and is told as any other that fails.
 
 use crate::{error::Error, terminal};
-use signal_hook::consts::{SIGHUP, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGTERM, SIGXFSZ};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -35,6 +38,7 @@ pub(crate) fn install() {
             let _ = signal_hook::flag::register(signal, Arc::clone(&TERMINATED));
         }
     }
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 }
 
 fn on_signal() {

@@ -4,8 +4,8 @@
 //! rename, which cannot fail halfway. While it grows it is locked (`flock`): a partial file that nobody has locked belongs to a
 //! process that was killed, and the next [`Output::create`] of the same name removes it.
 //!
-//! An output that takes long to make has a journal beside it, `.NAME.XXXXXX.journal`: then the next run may take the partial
-//! file over instead, as far as it is whole ([`Output::recoverable`]).
+//! An output that takes long to make has a journal beside it, `.NAME.XXXXXX.journal`: then the next run of the same work takes
+//! the partial file over instead, as far as it is whole ([`Output::recoverable`]).
 
 #![forbid(unsafe_code)]
 
@@ -17,11 +17,12 @@ use crate::Error;
 use journal::Journal;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
@@ -48,8 +49,9 @@ pub struct Output {
 }
 
 impl Output {
-    /// Starts a file that will be called `path`. Fails at once where the folder cannot be written or where fewer than
-    /// `n_bytes` are free. A file that stands there is replaced in the end, and keeps its permissions.
+    /// Starts a file that will be called `path`. Fails at once where the folder cannot be written, where fewer than
+    /// `n_bytes` are free, or where this process may write no file of that size. A file that stands there is replaced in
+    /// the end, and keeps its permissions.
     pub fn create(path: impl AsRef<Path>, n_bytes: u64) -> Result<Self, Error> {
         Self::start(path.as_ref(), n_bytes, |folder, prefix, permissions| {
             remove_stale(folder, prefix);
@@ -58,16 +60,15 @@ impl Output {
     }
 
     /// The same, for a file in pieces of which a later run can use those that are whole: end each with
-    /// [`seal`](Self::seal). With `resume`, the partial file of a run that died goes on, if it had the same fingerprint:
-    /// ask [`recover`](Self::recover) before each piece.
+    /// [`seal`](Self::seal). The partial file of a run that died goes on, if it had the same fingerprint: ask
+    /// [`recover`](Self::recover) before each piece.
     pub fn recoverable(
         path: impl AsRef<Path>,
         n_bytes: u64,
         fingerprint: &Fingerprint,
-        resume: bool,
     ) -> Result<Self, Error> {
         Self::start(path.as_ref(), n_bytes, |folder, prefix, permissions| {
-            let taken_over = if resume { take_over(folder, prefix, fingerprint) } else { None };
+            let taken_over = take_over(folder, prefix, fingerprint);
             remove_stale(folder, prefix);
             let (file, journal) = match taken_over {
                 Some((file, journal)) => {
@@ -108,8 +109,19 @@ impl Output {
         let name = target.file_name().filter(|_| !path.as_os_str().as_bytes().ends_with(b"/"));
         let Some(name) = name else { return Err(unwritable("it has no file name".into())) };
         let folder = folder_of(&target);
+        // Its temporary name is shorter: without this, the rename after all the work would be the first to say so.
+        if let Err(source) = fs::symlink_metadata(&target)
+            && source.kind() == io::ErrorKind::InvalidFilename
+        {
+            return Err(Error::io(path, "cannot be given its name")(source));
+        }
         if !folder.is_dir() {
             let problem = format!("there is no folder {}: create it first", folder.display());
+            return Err(unwritable(problem));
+        }
+        if let Some(limit) = getrlimit(Resource::Fsize).current.filter(|&limit| limit < n_bytes) {
+            let problem =
+                format!("it will have {n_bytes} bytes, and `ulimit -f` allows this process {limit}");
             return Err(unwritable(problem));
         }
 
@@ -212,9 +224,10 @@ impl Output {
                 let written_bytes = self.taken_bytes.saturating_sub(self.file.buffer().len() as u64);
                 Error::DiskFull { path: self.path.clone(), written_bytes }
             }
-            io::ErrorKind::FileTooLarge => {
-                Error::io(&self.path, "its file system takes no file of this size")(source)
-            }
+            io::ErrorKind::FileTooLarge => Error::io(
+                &self.path,
+                "no file of this size is taken by its file system, or by `ulimit -f`",
+            )(source),
             _ => Error::io(&self.path, "cannot be written")(source),
         }
     }
@@ -259,8 +272,7 @@ fn create_locked(
             .prefix(prefix)
             .rand_bytes(RANDOM_CHARS)
             .suffix(SUFFIX)
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)?;
+            .make_in(folder, create_new)?;
         // Between its creation and its lock another process may have taken it for a stale one.
         let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
         let taken = locked == Err(Errno::WOULDBLOCK) || file.as_file().metadata()?.nlink() == 0;
@@ -273,6 +285,12 @@ fn create_locked(
         }
         return Ok(file);
     }
+}
+
+/// With the permissions that any new file has. What fails is told in the system's words: a user knows nothing of temporary
+/// names, which the errors of `tempfile` itself would name.
+fn create_new(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)
 }
 
 /// Removes what killed processes left of a file. Whatever cannot be opened, locked or removed stays: this is a courtesy.

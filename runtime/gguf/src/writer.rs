@@ -69,8 +69,7 @@ impl Writer {
     }
 
     /// The same, for a file that takes long to make: a later run can use what a run that died has finished. `source` is
-    /// what the tensors' data follow from; the rest is in the header. With `resume`, ask [`recover`](Self::recover) before
-    /// each tensor.
+    /// what the tensors' data follow from; the rest is in the header. Ask [`recover`](Self::recover) before each tensor.
     ///
     /// # Errors
     /// As of [`create`](Self::create).
@@ -79,12 +78,11 @@ impl Writer {
         metadata: &Metadata,
         tensors: &[TensorSpec],
         mut source: Fingerprint,
-        resume: bool,
     ) -> Result<Self, Error> {
         let path = path.as_ref();
         let plan = Plan::of(path, metadata, tensors)?;
         source.add(&plan.header);
-        Self::start(Output::recoverable(path, plan.total_bytes, &source, resume)?, plan)
+        Self::start(Output::recoverable(path, plan.total_bytes, &source)?, plan)
     }
 
     fn start(output: Output, mut plan: Plan) -> Result<Self, Error> {

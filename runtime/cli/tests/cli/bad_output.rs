@@ -1,8 +1,8 @@
 //! Outputs that cannot be written.
 
-use crate::{Bad, arg, check_bad, model};
+use crate::{Bad, Ended, arg, check_bad, llamita, model};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// Both commands that write a file, to `output`.
@@ -12,7 +12,8 @@ fn check_output(case: &str, output: &Path, says: &[&str]) {
     let convert = ["convert", arg(&checkpoint), "--type", "f32", "-o", output];
     let quantize = ["quantize", arg(&input), "--type", "q8_0", "-o", output];
     for args in [convert, quantize] {
-        check_bad(&Bad { case, args: &args, status: 1, says });
+        let sentence = check_bad(&Bad { case, args: &args, status: 1, says });
+        assert!(!sentence.contains(".partial"), "{case}: {sentence}");
     }
 }
 
@@ -23,6 +24,8 @@ fn a_folder_that_cannot_be_written_is_named() {
     std::fs::write(&file, "no folder").expect("it writes");
     check_output("below a file", &file.join("out.gguf"), &["a-file"]);
     check_output("below nothing", &folder.path().join("nowhere/out.gguf"), &["nowhere"]);
+    let long = folder.path().join("x".repeat(300));
+    check_output("a long name", &long, &[arg(&long), "File name too long"]);
     check_output("a folder itself", folder.path(), &[arg(folder.path())]);
     if Path::new("/proc/self").exists() {
         // Whoever runs this, root included: nobody makes files there.
@@ -39,6 +42,28 @@ fn a_full_disk_is_named_before_the_work() {
     };
     check_output("full disk", &folder.path().join("out.gguf"), &["out.gguf", "free"]);
     assert_eq!(folder.path().read_dir().expect("the folder").count(), 0);
+}
+
+#[test]
+fn a_limit_on_files_gets_a_sentence_and_no_signal() {
+    let model = model("q8_0");
+    let folder = TempDir::new().expect("a folder");
+    let (output, text) = (folder.path().join("out.gguf"), folder.path().join("text"));
+    let quantize = ["quantize", arg(&model), "--type", "q8_0", "-o", arg(&output)];
+    let run = ["run", arg(&model), "-p", "It was", "-n", "400"];
+    // A megabyte at most, in blocks of 512 bytes or 1024; and nothing at all.
+    for (blocks, args, stdout, says) in [
+        ("1000", &quantize[..], Stdio::null(), "`ulimit -f`"),
+        ("0", &run[..], Stdio::from(std::fs::File::create(&text).expect("a file")), "standard output"),
+    ] {
+        let call = llamita(args);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -f \"$0\" && exec \"$@\"", blocks]).arg(call.get_program()).args(args);
+        let ended = shell.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn();
+        let ended = Ended::from(ended.and_then(std::process::Child::wait_with_output).expect("a shell runs"));
+        assert!(ended.status == Some(1) && ended.stderr.contains(says), "{args:?}: {ended:?}");
+    }
+    assert_eq!(folder.path().read_dir().expect("the folder").count(), 1, "nothing but the empty text");
 }
 
 /// A small disk.

@@ -50,7 +50,7 @@ fn killed_at_any_moment_it_goes_on_and_the_file_is_the_same() {
 
     let mut random = 20_u32;
     for round in 0..N_KILLS {
-        // Every fourth run does not ask for what is there: then it is removed.
+        // Every fourth run does not ask for what is there, and goes on with it all the same.
         let more: &[&str] = if round % 4 == 3 { &[] } else { &["--resume"] };
         let child = convert(&checkpoint, &output, more).spawn().expect("the binary runs");
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -73,7 +73,8 @@ fn killed_at_any_moment_it_goes_on_and_the_file_is_the_same() {
     let child = convert(&checkpoint, &output, &[]).spawn().expect("the binary runs");
     wait_for_lines(&out, 30);
     kill(child);
-    let ended = Ended::from(convert(&checkpoint, &output, &["--resume"]).output().expect("the binary runs"));
+    // Whoever was killed may not know of --resume.
+    let ended = Ended::from(convert(&checkpoint, &output, &[]).output().expect("the binary runs"));
     assert!(ended.status == Some(0) && is_right(), "{}", ended.stderr);
     assert!(ended.stderr.contains("going on behind"), "{}", ended.stderr);
     assert_eq!(names(&out), ["m.gguf"]);

@@ -3,6 +3,7 @@
 mod recovery;
 
 use super::*;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
 
 fn names(folder: &Path) -> Vec<String> {
@@ -67,11 +68,13 @@ fn what_cannot_become_a_file_is_refused_at_once() {
         (inside("m.gguf/"), 0, "it has no file name"),
         ("".into(), 0, "it has no file name"),
         ("/dev/null".into(), 0, "this is a device"),
+        (inside(&"x".repeat(300)), 0, "cannot be given its name"),
         ("/proc/m.gguf".into(), 0, "a file cannot be created in its folder"),
         (inside("m.gguf"), 1 << 62, "needs 4294967296.00 GiB, but its disk has"),
     ] {
         let error = Output::create(&path, n_bytes).unwrap_err().to_string();
         assert!(error.starts_with(&format!("{}: ", path.display())) && error.contains(says), "{error}");
+        assert!(!error.contains(".partial"), "{error}");
     }
     assert_eq!(names(folder.path()), [""; 0]);
 }

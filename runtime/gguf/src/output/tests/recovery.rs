@@ -12,8 +12,8 @@ fn fingerprint(of: &str) -> Fingerprint {
     fingerprint
 }
 
-fn begin(path: &Path, of: &str, resume: bool) -> Output {
-    Output::recoverable(path, N_BYTES, &fingerprint(of), resume).unwrap()
+fn begin(path: &Path, of: &str) -> Output {
+    Output::recoverable(path, N_BYTES, &fingerprint(of)).unwrap()
 }
 
 /// Writes what is not there; how many pieces were.
@@ -32,7 +32,7 @@ fn write(output: &mut Output, pieces: &[&[u8]]) -> usize {
 
 /// A run that ended after so many pieces and half of the next one: the names of its file and its journal.
 fn leave(path: &Path, n_pieces: usize) -> (PathBuf, PathBuf) {
-    let mut output = begin(path, "this", false);
+    let mut output = begin(path, "this");
     write(&mut output, &PIECES[..n_pieces]);
     if let Some(next) = PIECES.get(n_pieces) {
         output.write(&next[..next.len() / 2]).unwrap();
@@ -46,7 +46,7 @@ fn leave(path: &Path, n_pieces: usize) -> (PathBuf, PathBuf) {
 
 #[track_caller]
 fn check(path: &Path, of: &str, n_expected: usize, case: &str) {
-    let mut output = begin(path, of, true);
+    let mut output = begin(path, of);
     assert_eq!(write(&mut output, &PIECES), n_expected, "{case}");
     output.finish().unwrap();
     assert!(fs::read(path).unwrap() == PIECES.concat(), "{case}");
@@ -97,12 +97,12 @@ fn what_is_taken_over_may_be_left_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.gguf");
     leave(&path, 1);
-    let mut output = begin(&path, "this", true);
+    let mut output = begin(&path, "this");
     assert_eq!(write(&mut output, &PIECES[..2]), 1);
     output.keep();
     // Left before anything was checked, and before all of it was.
-    begin(&path, "this", true).keep();
-    let mut output = begin(&path, "this", true);
+    begin(&path, "this").keep();
+    let mut output = begin(&path, "this");
     assert!(output.recover(PIECES[0].len() as u64).unwrap());
     output.keep();
     check(&path, "this", 2, "four runs");
@@ -114,11 +114,9 @@ fn another_file_is_not_taken_over() {
     let path = folder.path().join("m.gguf");
     leave(&path, 3);
     check(&path, "other", 0, "another fingerprint");
+    // One that is made at once takes nothing over.
     leave(&path, 3);
-    let mut output = begin(&path, "this", false);
-    assert_eq!(names(folder.path()).len(), 3, "the old file, a new part and its journal");
-    assert_eq!(write(&mut output, &PIECES), 0, "nobody asked");
-    drop(output);
+    drop(Output::create(&path, N_BYTES).unwrap());
     assert_eq!(names(folder.path()), ["m.gguf"]);
     // A journal whose file is gone.
     let (partial, _) = leave(&path, 3);
@@ -130,11 +128,11 @@ fn another_file_is_not_taken_over() {
 fn of_two_that_were_left_the_longer_one_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.gguf");
-    let mut outputs = [1, 3, 2].map(|n_pieces| (begin(&path, "this", false), n_pieces));
+    let mut outputs = [1, 3, 2].map(|n_pieces| (begin(&path, "this"), n_pieces));
     outputs.iter_mut().for_each(|(output, n_pieces)| {
         write(output, &PIECES[..*n_pieces]);
     });
-    assert!(!begin(&path, "this", true).recover(10).unwrap(), "all are being written");
+    assert!(!begin(&path, "this").recover(10).unwrap(), "all are being written");
     outputs.into_iter().for_each(|(output, _)| output.keep());
     check(&path, "this", 3, "three were left");
 }
