@@ -4,7 +4,8 @@
 //! the standard test harness allocates beside a running test: it starts the next one, and says which take long.
 
 use engine::{
-    MemoryPlan, Model, Sampler, SamplerOptions, Session, SessionOptions, StopReason, TextDecoder, generate,
+    MemoryPlan, Model, OnFull, Sampler, SamplerOptions, Session, SessionOptions, StopReason, TextDecoder,
+    generate,
 };
 use kernels::{CacheType, CacheTypes};
 use llamita_tests::converted;
@@ -60,7 +61,7 @@ fn generated(file_type: FileType, threads: usize, n: usize) -> (String, usize) {
     let mut decoder = TextDecoder::default();
     let mut text = String::with_capacity(64 * n);
     let (mut first, mut last, mut n_tokens) = (0, 0, 0);
-    let done = generate(&mut session, &mut sampler, &prompt, n, |token| {
+    let done = generate(&mut session, &mut sampler, &prompt, n, OnFull::Stop, |token| {
         text.push_str(decoder.push(tokenizer, token));
         last = n_allocations();
         if n_tokens == 0 {
@@ -118,7 +119,7 @@ fn the_plan_says_what_is_taken() {
     let model = Model::open(converted(FileType::Q4_0)).unwrap();
     let n_context = 2048;
     for cache_type in CacheType::ALL {
-        let cache = CacheTypes::both(cache_type);
+        let cache = Some(CacheTypes::both(cache_type));
         let options =
             SessionOptions { context: n_context, cache, batch: 64, threads: 2, ..Default::default() };
         let plan = MemoryPlan::new(&model, &options);

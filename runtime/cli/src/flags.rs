@@ -13,7 +13,7 @@ pub(crate) use work::WorkFlags;
 
 use crate::error::Error;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use engine::{SamplerOptions, SessionOptions};
+use engine::{OnFull, SamplerOptions, SessionOptions};
 use kernels::{CacheType, CacheTypes, Isa};
 use quantize::FileType;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -36,6 +36,11 @@ impl EngineFlags {
     /// For a session of `context` tokens; 0: as many as the model was trained for.
     pub(crate) fn options(&self, context: usize) -> SessionOptions {
         self.session.options(context, self.threads)
+    }
+
+    /// The same, with the cache's type as [`SessionFlags::fixed_options`] has it.
+    pub(crate) fn fixed_options(&self, context: usize) -> SessionOptions {
+        self.session.fixed_options(context, self.threads)
     }
 }
 
@@ -88,15 +93,37 @@ impl SessionFlags {
             max_ram: self.memory.max_ram(),
         }
     }
+
+    /// The same for a measurement: what it finds should not hang on the memory there is, so the cache's type does not.
+    pub(crate) fn fixed_options(&self, context: usize, threads: usize) -> SessionOptions {
+        let options = self.options(context, threads);
+        SessionOptions { cache: options.cache.or(Some(CacheTypes::both(CacheType::F16))), ..options }
+    }
+}
+
+/// What a text does that fills the context.
+#[derive(clap::Args, Debug)]
+pub(crate) struct FullFlags {
+    /// What happens when the context is full: stop ends the text; shift forgets half of what it holds, the older half,
+    /// but keeps its beginning, and goes on
+    #[arg(long, value_name = "stop|shift", default_value = "stop", value_parser = ["stop", "shift"])]
+    on_full: String,
+}
+
+impl FullFlags {
+    /// The policy, where the first `n_keep` tokens are never to be forgotten.
+    pub(crate) fn on_full(&self, n_keep: usize) -> OnFull {
+        if self.on_full == "shift" { OnFull::Forget { n_keep } } else { OnFull::Stop }
+    }
 }
 
 /// How the KV cache is kept.
 #[derive(clap::Args, Debug)]
 pub(crate) struct CacheFlags {
     /// Type of the KV cache: q8_0 takes half of f16's memory and hardly changes a text, q4_0 takes a quarter and does,
-    /// f32 takes twice as much and is a little more exact
-    #[arg(long, value_name = "TYPE", default_value = "f16", value_parser = cache_type())]
-    cache_type: CacheType,
+    /// f32 takes twice as much and is a little more exact [default: f16 if all fits into memory with it, else q8_0]
+    #[arg(long, value_name = "TYPE", value_parser = cache_type())]
+    cache_type: Option<CacheType>,
     /// Type of its keys, where it is another
     #[arg(long, alias = "ctk", value_name = "TYPE", value_parser = cache_type())]
     cache_type_k: Option<CacheType>,
@@ -106,12 +133,11 @@ pub(crate) struct CacheFlags {
 }
 
 impl CacheFlags {
-    /// The types that were asked for.
-    pub(crate) fn types(&self) -> CacheTypes {
-        CacheTypes {
-            k: self.cache_type_k.unwrap_or(self.cache_type),
-            v: self.cache_type_v.unwrap_or(self.cache_type),
-        }
+    /// The types that were asked for, if any were. Who asks for one of the two only gets F16 for the other.
+    pub(crate) fn types(&self) -> Option<CacheTypes> {
+        let (k, v) = (self.cache_type_k.or(self.cache_type), self.cache_type_v.or(self.cache_type));
+        let of = |ty: Option<CacheType>| ty.unwrap_or(CacheType::F16);
+        (k.is_some() || v.is_some()).then(|| CacheTypes { k: of(k), v: of(v) })
     }
 }
 

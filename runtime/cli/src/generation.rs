@@ -4,7 +4,7 @@
 use crate::error::Error;
 use crate::progress::{Progress, Unit};
 use crate::{interrupt, terminal, units};
-use engine::{Generation, Model, Sampler, Session, SessionOptions, StopReason, TextDecoder};
+use engine::{Generation, Model, OnFull, Sampler, Session, SessionOptions, StopReason, TextDecoder};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -18,20 +18,25 @@ const QUICK: Duration = Duration::from_millis(500);
 pub(crate) fn new_session<'m>(model: &'m Model, options: &SessionOptions) -> Result<Session<'m>, Error> {
     let session = Session::new(model, options)?;
     let plan = session.memory_plan();
+    let cache = plan.cache;
     if let Some(streaming) = &plan.streaming {
         terminal::say(&format!(
             "{} does not fit into {} of memory: of {} of weights {} stay there, and {} are read from the disk for each token",
             model.file().path().display(),
             units::bytes(plan.budget_bytes),
-            units::bytes(streaming.pass_bytes),
+            units::bytes(plan.pass_bytes),
             units::bytes(streaming.pinned_bytes),
-            units::bytes(streaming.pass_bytes - streaming.pinned_bytes),
+            units::bytes(plan.pass_bytes - streaming.pinned_bytes),
         ));
         terminal::say(&format!(
-            "the KV cache takes from them as it grows, up to {} at {} tokens; a smaller --context, --cache-type or type \
-             of file makes it faster",
+            "the KV cache ({cache}) takes from them as it grows, up to {} at {} tokens; `llamita plan` tells how fast \
+             that is, and what is faster",
             units::bytes(plan.kv_cache_bytes),
             units::count(plan.context),
+        ));
+    } else if options.cache.is_none() && cache.k.is_quantized() {
+        terminal::say(&format!(
+            "the KV cache is kept as {cache}, with which all fits into memory (--cache-type)"
         ));
     }
     Ok(session)
@@ -43,6 +48,7 @@ pub(crate) struct Writer<'s, 'm> {
     pub(crate) sampler: &'s mut Sampler,
     /// Tokens of a pass at most.
     pub(crate) batch: usize,
+    pub(crate) on_full: OnFull,
 }
 
 /// What was written.
@@ -82,8 +88,13 @@ impl Writer<'_, '_> {
         let tokenizer = self.session.model().tokenizer();
         let mut decoder = TextDecoder::default();
         let mut shown = Ok(());
-        let generation =
-            engine::generate(self.session, self.sampler, &prompt[n_read..], max_tokens, |token| {
+        let generation = engine::generate(
+            self.session,
+            self.sampler,
+            &prompt[n_read..],
+            max_tokens,
+            self.on_full,
+            |token| {
                 written.tokens.push(token);
                 shown = show(decoder.push(tokenizer, token));
                 if shown.is_err() || interrupt::requested() {
@@ -91,7 +102,8 @@ impl Writer<'_, '_> {
                 } else {
                     ControlFlow::Continue(())
                 }
-            });
+            },
+        );
         let generation = match generation {
             Err(engine::Error::Stopped) => return Ok(written),
             generation => generation?,
@@ -151,16 +163,31 @@ impl Writer<'_, '_> {
 }
 
 fn stopped(n_prompt: usize, prefill: Duration) -> Generation {
-    Generation { stop: StopReason::Stopped, n_prompt, n_generated: 0, prefill, decode: Duration::ZERO }
+    Generation {
+        stop: StopReason::Stopped,
+        n_prompt,
+        n_generated: 0,
+        prefill,
+        decode: Duration::ZERO,
+        prefill_read_bytes: 0,
+        decode_read_bytes: 0,
+    }
 }
 
 /// The figures of a generation, as one line.
 pub(crate) fn statistics(generation: &Generation) -> String {
+    let part = |name: &str, n: usize, time: Duration, read_bytes: u64| {
+        let rate = units::digits(units::rate(n as u64, time));
+        let read = match read_bytes {
+            0 => String::new(),
+            n => format!(", {} read from the disk", units::bytes(n)),
+        };
+        format!("{name} {n} tokens in {}, {rate} tokens/s{read}", units::duration(time))
+    };
+    let Generation { n_prompt, n_generated, prefill, decode, .. } = *generation;
     format!(
-        "prompt {} tokens, {} tokens/s; text {} tokens, {} tokens/s",
-        generation.n_prompt,
-        units::digits(units::rate(generation.n_prompt as u64, generation.prefill)),
-        generation.n_generated,
-        units::digits(units::rate(generation.n_generated as u64, generation.decode)),
+        "{}; {}",
+        part("prompt", n_prompt, prefill, generation.prefill_read_bytes),
+        part("text", n_generated, decode, generation.decode_read_bytes),
     )
 }

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod cut_file;
 mod error;
 mod fault;
 mod flags;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
     fault::install_hook();
     let cli = Cli::parse_from(std::env::args_os().map(one_dash));
     interrupt::install();
+    cut_file::install();
     let result = fault::guard(|| cli.command.run());
     ExitCode::from(result.map_or_else(|error| report(&error), |()| 0))
 }

@@ -38,6 +38,7 @@ pub(crate) struct Forward {
     packed: Activations,  // what a product reads, as its weights want it
     rope: RopeTable,      // [batch][rope_dim / 2]
     rotates_keys: bool,   // queries too: see kernels::hadamard
+    n_forgotten: usize,   // the rotation of a position is ahead of its place in the cache by them
     batch: usize,
     profile: Profile,
 }
@@ -71,6 +72,7 @@ impl Forward {
             packed: Activations::new(batch, max_cols(config), &types(model)),
             rope,
             rotates_keys,
+            n_forgotten: 0,
             batch,
             profile: Profile::default(),
         })
@@ -84,7 +86,7 @@ impl Forward {
         float_bytes.saturating_add(Activations::n_bytes(batch, max_cols(config), &types(model)) as u64)
     }
 
-    /// Sends tokens at positions from `first` through all layers. Their keys and values are in the cache afterwards,
+    /// Sends tokens whose places in the cache begin at `first` through all layers. Their keys and values are in the cache afterwards,
     /// and what is left of them in the residual stream waits for [`logits`](Self::logits). `watch` is told of each part
     /// that is done, and of how many.
     ///
@@ -114,7 +116,7 @@ impl Forward {
             for (i, start) in batches().enumerate() {
                 let batch = start..tokens.len().min(start + step);
                 if l == 0 || n_batches > 1 {
-                    self.rope.fill(first + start, batch.len());
+                    self.rope.fill(self.n_forgotten + first + start, batch.len());
                     self.profile.end(Operation::Embedding);
                 }
                 self.layer(source, team, cache, l, batch, first + start, see)?;
@@ -236,6 +238,11 @@ impl Forward {
         let product = [(&weights.output, &mut *logits)];
         multiply(source, team, &mut self.packed, y, product, &mut self.profile, Operation::Output)?;
         Ok(logits)
+    }
+
+    /// The positions before those in the cache, which are forgotten.
+    pub(crate) fn n_forgotten(&mut self) -> &mut usize {
+        &mut self.n_forgotten
     }
 
     /// Where the time went.

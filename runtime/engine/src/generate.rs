@@ -30,6 +30,22 @@ pub struct Generation {
     pub prefill: Duration,
     /// Time for the rest, `each` included.
     pub decode: Duration,
+    /// Bytes of weights that were read from the disk for the prompt; 0 where they are mapped.
+    pub prefill_read_bytes: u64,
+    /// Likewise for the rest.
+    pub decode_read_bytes: u64,
+}
+
+/// What happens when the context is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFull {
+    /// The text ends.
+    Stop,
+    /// It goes on: [`Session::forget`] keeps the first `n_keep` tokens.
+    Forget {
+        /// Tokens that stay.
+        n_keep: usize,
+    },
 }
 
 /// Feeds `prompt` (not empty), then chooses up to `max_tokens` tokens and hands each to `each`. An end token is not
@@ -41,20 +57,23 @@ pub struct Generation {
 ///
 /// # Errors
 /// If the prompt is empty, does not fit the rest of the context, or has a token that the model does not know; then
-/// nothing was appended. A context that fills up later is no error, but [`StopReason::ContextFull`].
+/// nothing was appended. A context that fills up later is no error, but what `on_full` says.
 pub fn generate(
     session: &mut Session<'_>,
     sampler: &mut Sampler,
     prompt: &[u32],
     max_tokens: usize,
+    on_full: OnFull,
     mut each: impl FnMut(u32) -> ControlFlow<()>,
 ) -> Result<Generation, Error> {
     let tokenizer = session.model().tokenizer();
     let context = session.context();
     let start = Instant::now();
-    let mut n_held = session.position() + prompt.len();
-    let mut logits = session.feed(prompt)?;
+    let before_bytes = session.read_bytes();
+    session.feed(prompt)?;
     let prefill = start.elapsed();
+    let prompt_bytes = session.read_bytes();
+    let mut logits = session.logits();
     for &token in prompt {
         sampler.accept(token);
     }
@@ -69,19 +88,29 @@ pub fn generate(
         if tokenizer.is_end(token) {
             break StopReason::End;
         }
-        if n_held == context {
-            break StopReason::ContextFull;
+        if session.position() == context {
+            match on_full {
+                OnFull::Stop => break StopReason::ContextFull,
+                OnFull::Forget { n_keep } => session.forget(n_keep)?,
+            };
         }
         let flow = each(token);
         sampler.accept(token);
         logits = session.feed(&[token])?;
-        n_held += 1;
         n_generated += 1;
         if flow.is_break() {
             break StopReason::Stopped;
         }
     };
-    Ok(Generation { stop, n_prompt: prompt.len(), n_generated, prefill, decode: start.elapsed() })
+    Ok(Generation {
+        stop,
+        n_prompt: prompt.len(),
+        n_generated,
+        prefill,
+        decode: start.elapsed(),
+        prefill_read_bytes: prompt_bytes - before_bytes,
+        decode_read_bytes: session.read_bytes() - prompt_bytes,
+    })
 }
 
 #[cfg(test)]
@@ -107,7 +136,7 @@ mod tests {
         n_wanted: usize,
     ) -> (Vec<u32>, StopReason) {
         let mut tokens = Vec::new();
-        let generation = generate(session, sampler, prompt, max_tokens, |token| {
+        let generation = generate(session, sampler, prompt, max_tokens, OnFull::Stop, |token| {
             tokens.push(token);
             if tokens.len() == n_wanted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
@@ -132,6 +161,34 @@ mod tests {
             assert_eq!((tokens.len(), stop), (n_expected, reason));
             assert_eq!(session.position(), 3 + n_expected);
         }
+    }
+
+    #[test]
+    fn a_full_context_may_forget_and_go_on() {
+        let model = Tiny::new().model();
+        let text = |context: usize, threads: usize| {
+            let options = SessionOptions { context, threads, ..SessionOptions::default() };
+            let mut session = Session::new(&model, &options).unwrap();
+            let mut tokens = Vec::new();
+            let result = generate(
+                &mut session,
+                &mut sampler(1.0),
+                &[1, 270, 280],
+                400,
+                OnFull::Forget { n_keep: 1 },
+                |token| {
+                    tokens.push(token);
+                    ControlFlow::Continue(())
+                },
+            );
+            result.map(|generation| (tokens, generation.stop, session.position() <= context))
+        };
+        let (tokens, stop, is_inside) = text(192, 1).unwrap();
+        assert_eq!((tokens.len(), stop, is_inside), (400, StopReason::Length, true));
+        assert_eq!(text(192, 3).unwrap().0, tokens, "whatever the threads");
+        assert_eq!(text(1024, 1).unwrap().0[..189], tokens[..189], "nothing changes before");
+        let error = text(100, 1).unwrap_err().to_string();
+        assert!(error.contains("--context"), "{error}");
     }
 
     #[test]
@@ -189,7 +246,9 @@ mod tests {
         let model = Tiny::new().model();
         let mut session = session(&model, 8);
         for prompt in [&[][..], &[1; 9], &[1, 300]] {
-            let result = generate(&mut session, &mut sampler(0.0), prompt, 5, |_| ControlFlow::Continue(()));
+            let result = generate(&mut session, &mut sampler(0.0), prompt, 5, OnFull::Stop, |_| {
+                ControlFlow::Continue(())
+            });
             assert!(matches!(result, Err(Error::Request(_))), "{prompt:?}");
             assert_eq!(session.position(), 0);
         }

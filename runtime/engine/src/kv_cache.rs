@@ -71,6 +71,23 @@ impl KvCache {
         kernels::store(team, NewTokens { k, v, k_cache, v_cache, types, n_kv_heads, head_dim, first });
     }
 
+    /// Forgets `n_forgotten` positions behind the first `n_kept`, both whole tiles, of `n_used`: what follows moves into
+    /// their place, bit by bit as it is.
+    pub(crate) fn forget(&mut self, n_kept: usize, n_forgotten: usize, n_used: usize) {
+        let Self { types, head_dim, n_kv_heads, k_bytes, layer_bytes, .. } = *self;
+        let behind = n_kept + n_forgotten..n_used.next_multiple_of(TILE);
+        for layer in self.map.chunks_exact_mut(layer_bytes) {
+            let (keys, values) = layer.split_at_mut(k_bytes);
+            for (half, ty) in [(keys, types.k), (values, types.v)] {
+                let position_bytes = ty.position_bytes(head_dim);
+                let bytes = behind.start * position_bytes..behind.end * position_bytes;
+                for head in half.chunks_exact_mut(half.len() / n_kv_heads) {
+                    head.copy_within(bytes.clone(), n_kept * position_bytes);
+                }
+            }
+        }
+    }
+
     /// A layer's keys and its values: head after head.
     pub(crate) fn layer(&self, layer: usize) -> (&[u8], &[u8]) {
         self.map[layer * self.layer_bytes..][..self.layer_bytes].split_at(self.k_bytes)

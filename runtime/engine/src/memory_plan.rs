@@ -7,8 +7,8 @@
 use crate::forward::Forward;
 use crate::kv_cache::KvCache;
 use crate::stream::StreamOptions;
-use crate::{Error, Model, SessionOptions, machine};
-use kernels::ATTENTION_TILE;
+use crate::{Error, Model, SessionOptions, Speeds, machine};
+use kernels::{ATTENTION_TILE, CacheType, CacheTypes};
 
 /// What a byte of the header becomes on the heap: the metadata, and the tokenizer's copy with its index. Measured: 2.2
 /// for Llama 2's 32 000 tokens, 2.5 for 4096.
@@ -36,6 +36,11 @@ const SCRATCH_PART: u64 = 8;
 pub struct MemoryPlan {
     /// Weights in the file.
     pub weights_bytes: u64,
+    /// Weights that a pass needs: all but the embedding, of which it needs a row a token.
+    pub pass_bytes: u64,
+    /// How the KV cache is kept: as was asked, else F16 if all fits with it, else Q8_0.
+    #[serde(serialize_with = "as_text")]
+    pub cache: CacheTypes,
     /// KV cache when the context is full; it grows from nothing.
     pub kv_cache_bytes: u64,
     /// One token's share of it.
@@ -62,8 +67,6 @@ pub struct MemoryPlan {
 /// What a model takes that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Streaming {
-    /// Weights that a pass needs: all but the embedding, of which it needs a row a token.
-    pub pass_bytes: u64,
     /// Buffers for what comes from the disk, and vectors.
     pub ring_bytes: u64,
     /// Weights that stay in memory when the cache is empty; each token in it takes its share of them.
@@ -77,6 +80,23 @@ pub struct Streaming {
 impl MemoryPlan {
     /// Computes it; allocates nothing of it. A size beyond 64 bits is `u64::MAX`.
     pub fn new(model: &Model, options: &SessionOptions) -> Self {
+        Self::of_size(model, options, 1.0)
+    }
+
+    /// The same if each weight took `part` of its bytes.
+    pub fn of_size(model: &Model, options: &SessionOptions, part: f64) -> Self {
+        let with = |ty| Self::with_cache(model, options, part, options.cache.unwrap_or(CacheTypes::both(ty)));
+        let plan = with(CacheType::F16);
+        if plan.fits() { plan } else { with(CacheType::Q8_0) }
+    }
+
+    fn with_cache(model: &Model, options: &SessionOptions, part: f64, cache: CacheTypes) -> Self {
+        let of_size = |n_bytes: u64| (n_bytes as f64 * part) as u64;
+        let unread = if model.is_tied() {
+            0
+        } else {
+            model.file().tensors()[model.weights().token_embd.tensor].n_bytes
+        };
         let available_bytes = machine::available_bytes(model.file().n_bytes());
         let budget_bytes = options.max_ram.unwrap_or(match available_bytes {
             u64::MAX => u64::MAX,
@@ -84,9 +104,11 @@ impl MemoryPlan {
         });
         let (context, batch) = (options.context_for(model), options.batch_for(model));
         let mut plan = Self {
-            weights_bytes: model.weights().n_bytes,
+            weights_bytes: of_size(model.weights().n_bytes),
+            pass_bytes: of_size(model.weights().n_bytes - unread),
+            cache,
             kv_cache_bytes: 0,
-            kv_bytes_per_token: KvCache::bytes_per_token(model.config(), options.cache).unwrap_or(u64::MAX),
+            kv_bytes_per_token: KvCache::bytes_per_token(model.config(), cache).unwrap_or(u64::MAX),
             scratch_bytes: Forward::n_bytes(model, batch),
             residual_bytes: (model.config().dim * size_of::<f32>()) as u64,
             tables_bytes: header_bytes(model.file()).saturating_mul(TABLES_PER_HEADER) + PROGRAM_BYTES,
@@ -98,16 +120,13 @@ impl MemoryPlan {
         };
         plan.set_context(context as u64);
         if plan.total_bytes() > budget_bytes {
-            plan.stream(model, options);
+            plan.stream(model, options, of_size(model.layer_bytes()));
         }
         plan
     }
 
     /// The same for weights that do not fit.
-    fn stream(&mut self, model: &Model, options: &SessionOptions) {
-        let embedding = model.weights().token_embd.tensor;
-        let is_tied = model.weights().output.tensor == embedding;
-        let unread = if is_tied { 0 } else { model.file().tensors()[embedding].n_bytes };
+    fn stream(&mut self, model: &Model, options: &SessionOptions, layer_bytes: u64) {
         let ring_bytes = StreamOptions::default().n_bytes(model);
         let least_bytes = self.tables_bytes + ring_bytes;
 
@@ -127,12 +146,10 @@ impl MemoryPlan {
             self.set_context(self.context.min((room / tile * tile).max(tile)));
         }
         let pinned_bytes = self.budget_bytes.saturating_sub(fixed_bytes);
-        let pass_bytes = self.weights_bytes - unread;
         self.streaming = Some(Streaming {
-            pass_bytes,
             ring_bytes,
-            pinned_bytes: pinned_bytes.min(pass_bytes),
-            layer_bytes: model.layer_bytes(),
+            pinned_bytes: pinned_bytes.min(self.pass_bytes),
+            layer_bytes,
             minimum_bytes: least_bytes
                 .saturating_add(scratch(MIN_STREAMED_BATCH.min(batch)))
                 .saturating_add(self.kv_cache_bytes),
@@ -163,11 +180,12 @@ impl MemoryPlan {
     /// What a pass of more than a batch holds of the weights at a time: what is streamed of a layer, and as much of the
     /// next one, so that the disk does not wait. `None`: there is no room for it, or nothing is streamed.
     pub(crate) fn held_bytes(&self, n_cached: usize, n_pass: usize) -> Option<u64> {
-        let Streaming { pass_bytes, layer_bytes, .. } = self.streaming.as_ref()?;
-        let (room, most) = (self.pinned_bytes(n_cached, n_pass), 2 * layer_bytes);
+        let Streaming { layer_bytes, .. } = self.streaming.as_ref()?;
+        let (room, most, pass_bytes) =
+            (self.pinned_bytes(n_cached, n_pass), 2 * layer_bytes, self.pass_bytes);
         // What the rest of the room keeps of the weights, it keeps of each layer.
-        let kept = room.checked_sub(most)?.min(*pass_bytes);
-        Some((u128::from(most) * u128::from(pass_bytes - kept) / u128::from(*pass_bytes)) as u64)
+        let kept = room.checked_sub(most)?.min(pass_bytes);
+        Some((u128::from(most) * u128::from(pass_bytes - kept) / u128::from(pass_bytes)) as u64)
     }
 
     /// What is to stay free of what is available, for others, and so that a limit is never met: the margin, or what is
@@ -175,6 +193,23 @@ impl MemoryPlan {
     pub(crate) fn reserve_bytes(&self) -> u64 {
         let left = self.available_bytes.saturating_sub(self.budget_bytes);
         left.clamp(MIN_RESERVE_BYTES, margin_bytes(self.available_bytes))
+    }
+
+    /// What a pass reads from the disk when `n_cached` tokens stand in the cache.
+    pub fn streamed_bytes(&self, n_cached: u64) -> u64 {
+        match self.streaming {
+            None => 0,
+            Some(_) => self.pass_bytes.saturating_sub(self.pinned_bytes(n_cached as usize, 0)),
+        }
+    }
+
+    /// Tokens of text a second on a machine of these speeds, when `n_cached` stand in the cache: the disk reads while
+    /// there is something to compute, so what takes longer counts.
+    pub fn tokens_per_second(&self, speeds: &Speeds, n_cached: u64) -> f64 {
+        let used_bytes = self.pass_bytes.saturating_add(n_cached.saturating_mul(self.kv_bytes_per_token));
+        let compute = used_bytes as f64 / speeds.weight_bytes_per_second;
+        let disk = self.streamed_bytes(n_cached) as f64 / speeds.disk_bytes_per_second;
+        1.0 / compute.max(disk)
     }
 
     /// Whether a session can be made of it.
@@ -210,6 +245,10 @@ impl MemoryPlan {
     }
 }
 
+fn as_text<S: serde::Serializer>(cache: &CacheTypes, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(cache)
+}
+
 fn margin_bytes(available_bytes: u64) -> u64 {
     (available_bytes / 20).clamp(MIN_MARGIN_BYTES, MAX_MARGIN_BYTES)
 }
@@ -231,7 +270,10 @@ mod tests {
         let model = Tiny::new().model();
         let plan = |context, k, v, batch| {
             let cache = CacheTypes { k, v };
-            MemoryPlan::new(&model, &SessionOptions { context, cache, batch, ..Default::default() })
+            MemoryPlan::new(
+                &model,
+                &SessionOptions { context, cache: Some(cache), batch, ..Default::default() },
+            )
         };
         use CacheType::{F16, F32, Q4_0, Q8_0};
         // 2 layers of 2 heads of 16 numbers, keys and values; whole tiles of 64 positions. A block has room for 32.
@@ -266,7 +308,9 @@ mod tests {
     fn a_budget_is_divided() {
         let model = Tiny { ty: TensorType::F32, ..Tiny::new() }.model();
         let plan = |max_ram, context| {
-            MemoryPlan::new(&model, &SessionOptions { max_ram: Some(max_ram), context, ..Default::default() })
+            let cache = Some(CacheTypes::both(CacheType::F16));
+            let options = SessionOptions { max_ram: Some(max_ram), context, cache, ..Default::default() };
+            MemoryPlan::new(&model, &options)
         };
         let all = plan(u64::MAX, 128);
         assert!(all.fits() && all.total_bytes() < 20 << 20, "{all:?}");
@@ -276,8 +320,8 @@ mod tests {
             let plan = plan(budget, context);
             let streaming = plan.streaming.clone().expect("it does not fit");
             let embedding = 300 * 64 * 4;
-            assert_eq!(streaming.pass_bytes, plan.weights_bytes - embedding);
-            let pinned = plan.pinned_bytes(0, 0).min(streaming.pass_bytes);
+            assert_eq!(plan.pass_bytes, plan.weights_bytes - embedding);
+            let pinned = plan.pinned_bytes(0, 0).min(plan.pass_bytes);
             assert_eq!(streaming.pinned_bytes, pinned, "{plan:?}");
             assert_eq!(plan.check(&model).is_ok(), streaming.minimum_bytes <= budget, "{plan:?}");
         }
@@ -286,6 +330,50 @@ mod tests {
         let per_tile = 64 * full.kv_bytes_per_token;
         assert_eq!(full.pinned_bytes(0, 0) - full.pinned_bytes(1, 0), per_tile);
         assert_eq!(full.pinned_bytes(64, 0) - full.pinned_bytes(65, 0), per_tile);
+    }
+
+    #[test]
+    fn the_plan_chooses_the_cache() {
+        let mut tiny = Tiny { ty: TensorType::F32, ..Tiny::new() };
+        tiny.config.head_dim = 32;
+        let model = tiny.model();
+        let plan = |max_ram, cache| {
+            MemoryPlan::new(&model, &SessionOptions { max_ram: Some(max_ram), cache, ..Default::default() })
+        };
+        let (f16, q8_0) = (CacheTypes::both(CacheType::F16), CacheTypes::both(CacheType::Q8_0));
+        let all = plan(u64::MAX, None);
+        assert_eq!(all.cache, f16);
+        let less = plan(all.total_bytes() - 1, None);
+        assert_eq!((less.cache, less.fits()), (q8_0, true));
+        assert_eq!((plan(0, None).cache, plan(0, Some(f16)).cache), (q8_0, f16));
+    }
+
+    #[test]
+    fn a_token_takes_what_the_slower_part_takes() {
+        let model = Tiny { ty: TensorType::F32, ..Tiny::new() }.model();
+        let plan = |max_ram, part| {
+            let cache = Some(CacheTypes::both(CacheType::F16));
+            let options =
+                SessionOptions { max_ram: Some(max_ram), context: 1 << 20, cache, ..Default::default() };
+            MemoryPlan::of_size(&model, &options, part)
+        };
+        let speeds = |disk, weights| Speeds { disk_bytes_per_second: disk, weight_bytes_per_second: weights };
+        let all = plan(u64::MAX, 1.0);
+        let computed = all.pass_bytes as f64 / 1e6;
+        assert_eq!(all.tokens_per_second(&speeds(1.0, 1e6), 0), 1.0 / computed, "nothing is read");
+        // Half of the weights fit, and a cache of as many tokens as take a quarter.
+        let budget = 40 << 20;
+        let spent = budget - plan(budget, 1.0).pinned_bytes(0, 0);
+        let half = plan(spent + all.pass_bytes / 2, 1.0);
+        let streamed = half.streamed_bytes(0);
+        assert_eq!(streamed, half.pass_bytes - half.streaming.as_ref().unwrap().pinned_bytes);
+        assert!(streamed.abs_diff(all.pass_bytes / 2) <= 1, "{half:?}");
+        let n_cached = (all.pass_bytes / 4 / (64 * all.kv_bytes_per_token)) * 64;
+        assert_eq!(half.streamed_bytes(n_cached), streamed + n_cached * all.kv_bytes_per_token);
+        assert_eq!(half.tokens_per_second(&speeds(1e3, 1e9), 0), 1.0 / (streamed as f64 / 1e3));
+        assert_eq!(half.tokens_per_second(&speeds(1e9, 1e6), 0), 1.0 / computed);
+        let smaller = plan(budget, 0.5);
+        assert!(smaller.weights_bytes.abs_diff(all.weights_bytes / 2) <= 1, "{smaller:?}");
     }
 
     #[test]

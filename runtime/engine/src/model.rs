@@ -86,6 +86,11 @@ impl Model {
         }
     }
 
+    /// Whether the embedding is the output matrix, too.
+    pub(crate) fn is_tied(&self) -> bool {
+        self.weights.output.tensor == self.weights.token_embd.tensor
+    }
+
     /// Bytes of the largest layer's matrices.
     pub(crate) fn layer_bytes(&self) -> u64 {
         let n_bytes = |matrix: &Matrix| self.file.tensors()[matrix.tensor].n_bytes;

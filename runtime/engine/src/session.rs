@@ -7,7 +7,7 @@ use crate::source::Source;
 use crate::stream::{self, Stream, StreamOptions};
 use crate::watch::Watch;
 use crate::{Error, Matrix, MemoryPlan, Model, machine};
-use kernels::{CacheType, CacheTypes, Isa, Team};
+use kernels::{ATTENTION_TILE, CacheTypes, Isa, Team};
 use std::ops::ControlFlow;
 
 /// A pass reads every weight once for all its tokens: beyond some hundreds arithmetic is all that is left, and
@@ -21,13 +21,16 @@ const MAX_PASS: usize = 32_768;
 /// More threads than any machine has cores.
 const MAX_THREADS: usize = 1024;
 
+/// Tokens at the beginning that may be kept when a full context forgets others.
+const MAX_BEGINNING: usize = 1024;
+
 /// How a session is made.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
     /// Tokens that the cache can hold; 0: what the model was trained for.
     pub context: usize,
-    /// How the KV cache keeps keys and values.
-    pub cache: CacheTypes,
+    /// How the KV cache keeps keys and values; `None`: F16 where all fits with it, else Q8_0, which takes half as much.
+    pub cache: Option<CacheTypes>,
     /// Whether keys that are quantized are rotated before, which makes them more exact. Others never are.
     pub rotate_keys: bool,
     /// Tokens of a pass in prefill at most. Results do not depend on it.
@@ -44,7 +47,7 @@ impl Default for SessionOptions {
     fn default() -> Self {
         Self {
             context: 0,
-            cache: CacheTypes::both(CacheType::F16),
+            cache: None,
             rotate_keys: true,
             batch: 512,
             threads: 0,
@@ -85,6 +88,10 @@ pub struct Session<'m> {
     /// Tokens of the longest pass, whose residual stream has taken pages.
     n_longest: usize,
     watch: Watch<'m>,
+    /// The first tokens, as many as may be kept.
+    beginning: Vec<u32>,
+    /// Where in the cache something was forgotten.
+    gap: Option<usize>,
 }
 
 impl<'m> Session<'m> {
@@ -124,10 +131,10 @@ impl<'m> Session<'m> {
                 "{n_threads} threads are too many: {MAX_THREADS} at most (--threads)"
             )));
         }
-        let cache = KvCache::new(model.config(), context, options.cache)?;
+        let cache = KvCache::new(model.config(), context, plan.cache)?;
         let pass = if plan.fits() { batch } else { context.min(MAX_PASS) };
-        let forward =
-            Forward::new(model, &source, pass, batch, options.rotate_keys && options.cache.k.is_quantized())?;
+        let rotates_keys = options.rotate_keys && plan.cache.k.is_quantized();
+        let forward = Forward::new(model, &source, pass, batch, rotates_keys)?;
         let team = Team::new(n_threads, options.isa).map_err(|why| {
             Error::Request(format!("cannot start {n_threads} threads: {why}. Fewer (--threads) may do"))
         })?;
@@ -146,6 +153,8 @@ impl<'m> Session<'m> {
             n_touched: 0,
             n_longest: 0,
             watch: Watch::default(),
+            beginning: Vec::with_capacity(context.min(MAX_BEGINNING)),
+            gap: None,
         })
     }
 
@@ -194,7 +203,12 @@ impl<'m> Session<'m> {
             return Err(Error::Request("there is no token to feed: the prompt is empty".to_owned()));
         };
         self.feed_each(tokens, |index| index == last, |_, _| ())?;
-        Ok(&self.forward.last_logits()[..self.model.config().n_vocab])
+        Ok(self.logits())
+    }
+
+    /// The logits that [`feed`](Self::feed) returned last.
+    pub(crate) fn logits(&self) -> &[f32] {
+        &self.forward.last_logits()[..self.model.config().n_vocab]
     }
 
     /// Appends tokens and calls `each(index, logits)`, in order, for those of them for which `wanted(index)` holds.
@@ -227,6 +241,10 @@ impl<'m> Session<'m> {
         let mut done = 0;
         for tokens in tokens.chunks(self.pass_tokens(tokens.len())) {
             self.pass(tokens, see)?;
+            if self.beginning.len() == self.position {
+                let room = self.beginning.capacity() - self.position;
+                self.beginning.extend_from_slice(&tokens[..tokens.len().min(room)]);
+            }
             self.position += tokens.len();
             let mut wanted = (0..tokens.len()).filter(|place| wanted(done + place)).peekable();
             while wanted.peek().is_some() {
@@ -328,6 +346,65 @@ impl<'m> Session<'m> {
     /// Forgets all but the first `n` tokens; does nothing if there are no more.
     pub fn truncate(&mut self, n: usize) {
         self.position = self.position.min(n);
+        self.beginning.truncate(n);
+        self.gap = self.gap.filter(|&gap| gap < n);
+        if n == 0 {
+            *self.forward.n_forgotten() = 0;
+        }
+    }
+
+    /// Makes room in a context that is full: keeps the first `n_keep` tokens, and of those behind them forgets the older
+    /// half. How many tokens there were between them and are no more.
+    ///
+    /// A text goes on without a break if its first tokens stay, on which much of the attention rests, and if keys are
+    /// turned as though what is between had never been. Those of the text stay as they are, and it is the first tokens
+    /// that are turned further, after the text: only the distance between two positions counts. For that they go
+    /// through the layers anew, so each key in the cache has been rounded once, from the turn of its own position; no
+    /// number of calls makes it less exact.
+    ///
+    /// Whole tiles of 64 are kept and forgotten, and at least one is kept.
+    ///
+    /// # Errors
+    /// If there are fewer than two tiles. If weights cannot be read: then the session is empty.
+    pub fn forget(&mut self, n_keep: usize) -> Result<usize, Error> {
+        let n_kept = n_keep.max(1).next_multiple_of(ATTENTION_TILE);
+        let n_kept = n_kept.min(self.beginning.len() / ATTENTION_TILE * ATTENTION_TILE);
+        let n_others = self.position - n_kept;
+        if n_kept == 0 || n_others < ATTENTION_TILE {
+            return Err(Error::Request(format!(
+                "a context of {} tokens is too short to forget a part of it and go on: it takes {} at least (--context)",
+                self.context,
+                3 * ATTENTION_TILE
+            )));
+        }
+        let n_forgotten = (n_others / 2).next_multiple_of(ATTENTION_TILE);
+        let n_left = self.position - n_forgotten;
+        self.cache.forget(n_kept, n_forgotten, self.position);
+        *self.forward.n_forgotten() += n_forgotten;
+
+        let kept = std::mem::take(&mut self.beginning);
+        self.position = 0;
+        let mut turn = || -> Result<(), Error> {
+            for tokens in kept[..n_kept].chunks(self.pass_tokens(n_kept)) {
+                self.pass(tokens, &mut |_, _| ())?;
+                self.position += tokens.len();
+            }
+            Ok(())
+        };
+        let turned = turn();
+        self.beginning = kept;
+        if let Err(error) = turned {
+            self.truncate(0);
+            return Err(error);
+        }
+        (self.position, self.gap) = (n_left, Some(n_kept));
+        self.beginning.truncate(n_kept);
+        Ok(n_forgotten)
+    }
+
+    /// Tokens from the beginning up to where something was forgotten.
+    pub fn n_unbroken(&self) -> usize {
+        self.gap.unwrap_or(self.position)
     }
 }
 

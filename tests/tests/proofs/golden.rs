@@ -4,7 +4,7 @@
 //! `golden/novel-8m.json` was made by this test with `LLAMITA_BLESS=1`; do that again only where a change of the
 //! arithmetic or of an encoder is meant, and say so in the commit.
 
-use engine::{Model, Sampler, SamplerOptions, Session, SessionOptions, generate};
+use engine::{Model, OnFull, Sampler, SamplerOptions, Session, SessionOptions, generate};
 use llamita_tests::{converted, package};
 use quantize::FileType;
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ fn made_here(file_type: FileType) -> Golden {
     let greedy = SamplerOptions { temperature: 0.0, ..Default::default() };
     let mut sampler = Sampler::new(greedy, model.config().n_vocab);
     let mut tokens = Vec::new();
-    generate(&mut session, &mut sampler, &prompt, 48, |token| {
+    generate(&mut session, &mut sampler, &prompt, 48, OnFull::Stop, |token| {
         tokens.push(token);
         ControlFlow::Continue(())
     })

@@ -20,7 +20,7 @@ const WINDOW: usize = 256;
 fn ours(path: &Path, cache_type: CacheType, windows: &[Window]) -> Vec<f32> {
     let model = Model::open(path).unwrap();
     let options =
-        SessionOptions { context: WINDOW, cache: CacheTypes::both(cache_type), ..Default::default() };
+        SessionOptions { context: WINDOW, cache: Some(CacheTypes::both(cache_type)), ..Default::default() };
     let mut session = Session::new(&model, &options).unwrap();
     let mut all = Vec::new();
     for window in windows {

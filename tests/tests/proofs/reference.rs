@@ -43,7 +43,7 @@ fn check_against_pytorch(cache_type: CacheType, tolerance: f32) {
             prompt.text
         );
         let options =
-            SessionOptions { context: 128, cache: CacheTypes::both(cache_type), ..Default::default() };
+            SessionOptions { context: 128, cache: Some(CacheTypes::both(cache_type)), ..Default::default() };
         let mut session = Session::new(&model, &options).unwrap();
         let logits = session.feed(&prompt.tokens).unwrap();
         for &(token, expected) in &prompt.last_logits_top10 {

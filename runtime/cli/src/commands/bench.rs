@@ -107,7 +107,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         ));
     }
     let context = tests.iter().map(Test::context).max().unwrap_or(0);
-    let options = args.session.options(context, 0);
+    let options = args.session.fixed_options(context, 0);
     // All are opened before the first is measured: a wrong name should not cost the minutes before it.
     let plans = args.models.iter().map(|path| Ok(MemoryPlan::new(&Model::open(path)?, &options)));
     let plans = plans.collect::<Result<Vec<_>, engine::Error>>()?;

@@ -6,7 +6,7 @@ mod input;
 mod transcript;
 
 use crate::error::Error;
-use crate::flags::{EngineFlags, SamplerFlags};
+use crate::flags::{EngineFlags, FullFlags, SamplerFlags};
 use crate::{generation, interrupt, source, terminal};
 use command::Command;
 use conversation::{Conversation, Ending};
@@ -19,7 +19,8 @@ use std::path::PathBuf;
 ///
 /// Answers go to standard output as they are made. Ctrl-C stops an answer; at the prompt it leaves, as Ctrl-D does.
 /// /help shows the commands: /clear, /regen, /system, /save, /load, /stats, /exit. A line that ends in a backslash goes
-/// on in the next one. When the context is full, the oldest turns are forgotten; the system prompt stays. Where
+/// on in the next one. A message that finds the context full makes the model forget the oldest turns; an answer that
+/// fills it ends there, or goes on with --on-full shift. The system prompt stays. Where
 /// standard input is no terminal, each line is one message, and the status is 1 if one of them found no room.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:
@@ -41,6 +42,8 @@ pub(crate) struct Args {
     /// Tokens of the whole conversation that fit [default: what the model was trained for]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     context: Option<u32>,
+    #[command(flatten)]
+    full: FullFlags,
     /// Show statistics after each answer
     #[arg(long)]
     statistics: bool,
@@ -76,6 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let sampler = Sampler::new(args.sampler.options(), model.tokenizer().n_tokens());
     let max_tokens = args.n_tokens.unwrap_or(usize::MAX);
     let mut conversation = Conversation::new(session, sampler, template, options.batch, max_tokens);
+    conversation.on_full = args.full.on_full(0);
     conversation.set_system(args.system.clone());
 
     let mut input = Input::open()?;

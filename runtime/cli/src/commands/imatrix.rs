@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     tokens.truncate(args.tokens.unwrap_or(usize::MAX));
     let context = args.context as usize;
 
-    let mut session = generation::new_session(&model, &args.engine.options(context))?;
+    let mut session = generation::new_session(&model, &args.engine.fixed_options(context))?;
     let progress = Progress::new("reading", Unit::Tokens);
     progress.set_total((tokens.len() / context * context) as u64);
     let dataset = args.text.display().to_string();

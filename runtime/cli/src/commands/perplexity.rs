@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         )));
     }
 
-    let mut session = generation::new_session(&model, &args.engine.options(context))?;
+    let mut session = generation::new_session(&model, &args.engine.fixed_options(context))?;
     let progress = Progress::new("reading", Unit::Tokens);
     progress.set_total((tokens.len() / context * context) as u64);
     let advance = |what| {
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
                 path.display()
             )));
         }
-        let mut reference = generation::new_session(&original, &args.engine.options(context))?;
+        let mut reference = generation::new_session(&original, &args.engine.fixed_options(context))?;
         Measured::Against(engine::divergence(&mut session, &mut reference, &tokens, context, by_divergence)?)
     } else if let Some(path) = &args.kl_base {
         Measured::Against(Base::open(path)?.divergence(&mut session, &tokens, context, by_divergence)?)

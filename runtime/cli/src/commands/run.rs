@@ -1,7 +1,7 @@
 //! `llamita run`: a prompt goes on.
 
 use crate::error::Error;
-use crate::flags::{EngineFlags, SamplerFlags};
+use crate::flags::{EngineFlags, FullFlags, SamplerFlags};
 use crate::generation::{self, Writer};
 use crate::{source, terminal};
 use engine::{Model, Sampler, StopReason};
@@ -21,12 +21,15 @@ pub(crate) struct Args {
     model: PathBuf,
     #[command(flatten)]
     prompt: Prompt,
-    /// Tokens to make at most [default: until the model ends the text or the context is full]
+    /// Tokens to make at most [default: until the model ends the text or the context is full; with --on-full shift
+    /// there is no other end than the model's]
     #[arg(short = 'n', long = "tokens", value_name = "N")]
     n_tokens: Option<usize>,
     /// Tokens of prompt and text that fit [default: what the model was trained for]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     context: Option<u32>,
+    #[command(flatten)]
+    full: FullFlags,
     /// Read control tokens such as `</s>` in the prompt as tokens, not as text
     #[arg(long)]
     special: bool,
@@ -52,6 +55,9 @@ struct Prompt {
     #[arg(short = 'f', long, value_name = "FILE")]
     prompt_file: Option<PathBuf>,
 }
+
+/// Tokens at the beginning of a text that much attention rests on, whatever they are: they are never forgotten.
+const N_SINKS: usize = 4;
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let text = match (&args.prompt.prompt, &args.prompt.prompt_file) {
@@ -83,7 +89,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     if args.echo {
         terminal::print_generated(&text)?;
     }
-    let mut writer = Writer { session: &mut session, sampler: &mut sampler, batch: options.batch };
+    let on_full = args.full.on_full(N_SINKS);
+    let mut writer = Writer { session: &mut session, sampler: &mut sampler, batch: options.batch, on_full };
     let max_tokens = args.n_tokens.unwrap_or(usize::MAX);
     let written = writer.write(&prompt, max_tokens, terminal::print_generated)?;
     terminal::print("\n")?;
@@ -94,7 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         terminal::say(&format!("{}{seed}", generation::statistics(&written.generation)));
         if stop == StopReason::ContextFull {
             terminal::say(&format!(
-                "the context of {} tokens is full; --context makes it larger",
+                "the context of {} tokens is full; --context makes it larger, --on-full shift goes on without its oldest part",
                 session.context()
             ));
         }

@@ -9,7 +9,9 @@ use std::process::Stdio;
 fn chat(flags: &[&str], lines: &str) -> Ended {
     let model = model("q8_0");
     let greedy = if flags.contains(&"--temperature") { &[][..] } else { &["--temperature", "0"] };
-    let mut child = llamita(["chat", arg(&model), "-n", "6"])
+    let few = if flags.contains(&"-n") { &[][..] } else { &["-n", "6"] };
+    let mut child = llamita(["chat", arg(&model)])
+        .args(few)
         .args(greedy)
         .args(flags)
         .stdin(Stdio::piped())
@@ -90,6 +92,19 @@ fn a_full_context_forgets_the_oldest_turns_only() {
     write_messages(&path, &seen);
     let again = chat(&flags, &format!("/load {}\n{}\n", arg(&path), saved[11].1));
     assert_eq!(again.stdout, format!("{}\n", saved[12].1), "{}", again.stderr);
+}
+
+#[test]
+fn an_answer_that_fills_the_context_ends_or_goes_on() {
+    let flags = ["--context", "256", "--system", "Be brief.", "-n", "600", "--on-full"];
+    let answer = |on_full| chat(&[&flags[..], &[on_full]].concat(), "Go on.\nAnd on.\n/stats\n");
+    let (stop, shift) = (answer("stop"), answer("shift"));
+    assert!(stop.stderr.contains("the answer ends here"), "{}", stop.stderr);
+    assert!(!shift.stderr.contains("the answer ends here"), "{}", shift.stderr);
+    assert!(shift.stderr.contains("text 600 tokens"), "{}", shift.stderr);
+    assert_eq!((stop.status, shift.status), (Some(0), Some(0)));
+    let first = |ended: &Ended| ended.stdout.lines().next().unwrap_or_default().to_owned();
+    assert!(first(&shift).starts_with(first(&stop).trim_end()), "{} is the beginning", first(&stop));
 }
 
 #[test]

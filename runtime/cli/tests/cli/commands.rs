@@ -188,6 +188,55 @@ fn plan_adds_up() {
     assert!(succeed(["plan", arg(&model)]).stdout.contains("it fits"));
 }
 
+#[test]
+fn plan_tells_the_speed_and_what_would_be_faster() {
+    let model = model("q8_0");
+    let plan = |more: &[&str]| {
+        let few = ["plan", arg(&model), "--context", "4096", "--max-ram", "40MiB", "--json"];
+        succeed([&few[..], more].concat()).json()
+    };
+    let number = |plan: &Value, key: &str| plan[key].as_f64().unwrap_or_else(|| panic!("{key}: {plan}"));
+    let at = |mbps| plan(&["--cache-type", "f16", "--storage-mbps", mbps]);
+    let (slow, fast) = (at("1"), at("2"));
+    assert_eq!((&slow["fits"], &slow["cache"]), (&Value::from(false), &Value::from("f16")), "{slow}");
+    let own = plan(&[]);
+    assert_eq!((&own["fits"], &own["cache"]), (&Value::from(true), &Value::from("q8_0")), "{own}");
+    let ratio = number(&fast, "tokens_per_second_full") / number(&slow, "tokens_per_second_full");
+    assert!((1.99..2.01).contains(&ratio), "twice the disk's speed: {ratio} times the tokens");
+    // What a full cache takes of the weights is read.
+    let streamed = number(&slow, "pass_bytes") + number(&slow, "kv_cache_bytes")
+        - (number(&slow, "budget_bytes")
+            - number(&slow["streaming"], "ring_bytes")
+            - number(&slow, "scratch_bytes")
+            - number(&slow, "tables_bytes"));
+    let found = 1e6 / number(&slow, "tokens_per_second_full");
+    assert!((found / streamed - 1.0).abs() < 0.01, "{found} bytes a token for {streamed}");
+    let choices = slow["choices"].as_array().expect("a list");
+    for what in ["--context 2048", "--cache-type q4_0", "a file of type q4_0"] {
+        assert!(choices.iter().any(|choice| choice["what"] == what), "{what}: {slow}");
+    }
+    let few = ["--max-ram", "40MiB", "--context", "4096", "--cache-type", "f16"];
+    let words = succeed([&["plan", arg(&model)], &few[..]].concat()).stdout;
+    assert!(words.contains("tokens/s") && words.contains("does not fit, but runs"), "{words}");
+}
+
+#[test]
+fn a_text_that_fills_its_context_ends_or_goes_on() {
+    let model = model("q8_0");
+    let run = |on_full| {
+        let args = ["run", arg(&model), "-p", "The", "-n", "400", "--seed", "3", "--on-full", on_full];
+        succeed([&args[..], &["--context", "192"]].concat())
+    };
+    let (stop, shift) = (run("stop"), run("shift"));
+    assert!(stop.stderr.contains("the context of 192 tokens is full"), "{}", stop.stderr);
+    assert!(shift.stderr.contains("text 400 tokens"), "{}", shift.stderr);
+    assert!(shift.stdout.starts_with(stop.stdout.trim_end()), "{} is the beginning", stop.stdout);
+    let short = ["run", arg(&model), "-p", "The", "-n", "99", "--context", "64", "--on-full", "shift"];
+    let short = llamita(short).output().expect("the binary runs");
+    assert_eq!(short.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&short.stderr).contains("192 at least (--context)"), "{short:?}");
+}
+
 /// A row of one repetition, with a profile.
 fn check_row(row: &Value) {
     let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key}: {row}"));

@@ -9,6 +9,7 @@ mod bad_output;
 mod chat;
 mod chat_terminal;
 mod commands;
+mod cut_file;
 mod ends;
 mod interrupted;
 mod little_memory;

@@ -4,6 +4,7 @@ use super::*;
 use crate::tiny::{Random, Tiny};
 use crate::{Config, Norm};
 use blocks::TensorType;
+use kernels::CacheType;
 
 /// Longer than a tile of attention, no multiple of the batches below.
 const N_TOKENS: usize = 70;
@@ -14,7 +15,7 @@ fn prompt(n_vocab: usize) -> Vec<u32> {
 }
 
 fn options() -> SessionOptions {
-    SessionOptions { threads: 1, cache: CacheTypes::both(CacheType::F32), ..Default::default() }
+    SessionOptions { threads: 1, cache: Some(CacheTypes::both(CacheType::F32)), ..Default::default() }
 }
 
 /// Logits after every token, fed in runs of `step` tokens.
@@ -154,7 +155,7 @@ fn logits_are_those_of_the_formula() {
         let expected: Vec<Vec<f64>> = tokens.iter().map(|&token| reference.feed(token)).collect();
         let range = expected.iter().flatten().fold(0.0f64, |max, x| max.max(x.abs()));
         for (ty, bound) in [(CacheType::F32, 1e-5), (CacheType::F16, 1e-2)] {
-            let cache = CacheTypes::both(ty);
+            let cache = Some(CacheTypes::both(ty));
             let mut session = Session::new(&model, &SessionOptions { cache, ..options() }).unwrap();
             let found = logits(&mut session, &tokens, N_TOKENS);
             let differences = expected.iter().flatten().zip(found.iter().flatten());
@@ -172,7 +173,7 @@ fn keys_are_rotated_where_they_are_quantized() {
     let tokens = prompt(tiny.config.n_vocab);
     for (k, v, rotated) in [(F16, Q4_0, false), (Q8_0, F16, true), (Q4_0, Q4_0, true)] {
         let [with, without] = [true, false].map(|rotate_keys| {
-            let cache = CacheTypes { k, v };
+            let cache = Some(CacheTypes { k, v });
             let mut session =
                 Session::new(&model, &SessionOptions { cache, rotate_keys, ..options() }).unwrap();
             bits(&logits(&mut session, &tokens, N_TOKENS))
@@ -206,7 +207,7 @@ fn every_way_to_the_logits_gives_the_same_bits() {
                 (64, N_TOKENS, 3),
                 (1, 2, 2),
             ] {
-                let options = SessionOptions { batch, threads, cache, ..options() };
+                let options = SessionOptions { batch, threads, cache: Some(cache), ..options() };
                 let mut session = Session::new(&model, &options).unwrap();
                 assert_eq!((session.n_threads(), session.batch()), (threads, batch.min(128)));
                 let found = bits(&logits(&mut session, &tokens, step));
@@ -252,6 +253,78 @@ fn a_truncated_session_goes_on_as_if_it_had_never_known() {
         logits(&mut session, &[9, 8, 7], 3);
         session.truncate(keep);
         assert!(bits(&logits(&mut session, &tokens[keep..], 20)) == straight[keep..], "{keep} kept");
+    }
+}
+
+#[test]
+fn what_is_forgotten_leaves_no_gap() {
+    // In a single layer keys and values depend on their own token alone: a session that never knew what was forgotten
+    // holds the same, but for the angle that all of them are turned by.
+    for rope_factors in [false, true] {
+        let mut tiny = Tiny { rope_factors, ..Tiny::new() };
+        tiny.config.n_layers = 1;
+        let model = tiny.model();
+        let mut random = Random(3);
+        let tokens: Vec<u32> = (0..400).map(|_| (random.next() % 300) as u32).collect();
+        // Where to forget, what to keep, and what of `tokens` is left then.
+        for (n_fed, n_keep, n_kept, left) in [
+            (200, 1, 64, 192..200),
+            (200, 100, 128, 192..200),
+            (200, 1000, 192, 0..0),
+            (330, 64, 64, 256..330),
+        ] {
+            let options = SessionOptions { context: n_fed, ..options() };
+            let mut session = Session::new(&model, &options).unwrap();
+            session.feed(&tokens[..n_fed]).unwrap();
+            if left.is_empty() {
+                assert!(session.forget(n_keep).is_err(), "there is nothing behind what stays");
+                continue;
+            }
+            assert_eq!(session.forget(n_keep).unwrap(), left.start - n_kept);
+            assert_eq!((session.position(), session.n_unbroken()), (n_kept + left.len(), n_kept));
+            let found = session.feed(&tokens[n_fed..n_fed + 5]).unwrap().to_vec();
+            let mut other = Session::new(&model, &options).unwrap();
+            other.feed(&[&tokens[..n_kept], &tokens[left.clone()]].concat()).unwrap();
+            let expected = other.feed(&tokens[n_fed..n_fed + 5]).unwrap();
+            let range = expected.iter().fold(0f32, |max, x| max.max(x.abs()));
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-5 * range, "{found} for {expected} of {range}");
+            }
+            // What is unbroken can be gone on from, and an empty session is a new one.
+            session.truncate(n_kept);
+            assert_eq!(session.n_unbroken(), n_kept);
+            session.truncate(0);
+            let anew = session.feed(&tokens[..5]).unwrap().to_vec();
+            other.truncate(0);
+            assert_eq!(anew, other.feed(&tokens[..5]).unwrap());
+        }
+    }
+}
+
+#[test]
+fn however_often_something_is_forgotten_keys_are_rounded_once() {
+    // The same 64 tokens again and again: whatever tiles are forgotten, the context ends up as it was the first time, and
+    // keys of any type are as far from exact ones the fiftieth time as the first.
+    let mut tiny = Tiny::new();
+    tiny.config.n_layers = 1;
+    let model = tiny.model();
+    let tile: Vec<u32> = prompt(300)[..64].to_vec();
+    let session = |ty| {
+        let options = SessionOptions { context: 192, cache: Some(CacheTypes::both(ty)), ..options() };
+        Session::new(&model, &options).unwrap()
+    };
+    let exact = session(CacheType::F32).feed(&tile.repeat(3)).unwrap().to_vec();
+    for ty in [CacheType::F16, CacheType::Q8_0, CacheType::Q4_0] {
+        let mut session = session(ty);
+        session.feed(&tile.repeat(3)).unwrap();
+        let mut forget = |_| {
+            assert_eq!(session.forget(1).unwrap(), 64);
+            let found = session.feed(&tile).unwrap();
+            found.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max)
+        };
+        let errors: Vec<f32> = (0..50).map(&mut forget).collect();
+        let worst = |errors: &[f32]| errors.iter().copied().fold(0f32, f32::max);
+        assert!(worst(&errors[40..]) < 2.0 * worst(&errors[..10]), "{ty}: {errors:?}");
     }
 }
 

@@ -6,6 +6,7 @@ use crate::source::Source;
 use crate::tiny::{Random, Tiny, write};
 use crate::{MemoryPlan, Session, SessionOptions};
 use blocks::TensorType;
+use kernels::{CacheType, CacheTypes};
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
@@ -85,7 +86,8 @@ fn model(tiny: &Tiny) -> (Model, Vec<u8>) {
 }
 
 fn options() -> SessionOptions {
-    SessionOptions { threads: 2, batch: 32, ..Default::default() }
+    let cache = Some(CacheTypes::both(CacheType::F16));
+    SessionOptions { threads: 2, batch: 32, cache, ..Default::default() }
 }
 
 /// A session that keeps `pinned_bytes` of its weights and streams the others.
@@ -218,6 +220,33 @@ fn who_watches_a_prompt_may_end_it() {
         session.feed(&[5]).unwrap();
         assert_eq!(parts.borrow().len(), told, "a token alone is not worth it");
     }
+}
+
+#[test]
+fn a_streamed_session_forgets_as_a_mapped_one_does() {
+    let (model, bytes) = model(&Tiny::new());
+    let all = model.weights().n_bytes;
+    let tokens = [9; 128];
+    let text = |session: &mut Session<'_>| {
+        session.feed(&tokens).unwrap();
+        session.forget(64).unwrap();
+        session.feed(&[5, 6]).unwrap().to_vec()
+    };
+    let expected = text(&mut Session::new(&model, &options()).unwrap());
+    for pinned_bytes in [0, all / 2, 1 << 30] {
+        let mut session = streamed(&model, pinned_bytes, TestDisk::of(bytes.clone()), SMALL).unwrap();
+        assert_eq!(text(&mut session), expected, "{pinned_bytes} kept");
+    }
+    // A disk that fails meanwhile leaves an empty session.
+    let disk = TestDisk::of(bytes);
+    let bad_byte = Arc::clone(&disk.bad_byte);
+    let mut session = streamed(&model, 0, disk, SMALL).unwrap();
+    session.feed(&tokens).unwrap();
+    bad_byte.store(model.file().tensor("blk.1.ffn_up.weight").unwrap().offset, Ordering::Relaxed);
+    assert!(session.forget(64).is_err());
+    assert_eq!((session.position(), session.n_unbroken()), (0, 0));
+    bad_byte.store(u64::MAX, Ordering::Relaxed);
+    assert_eq!(text(&mut session), expected);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::progress::{Progress, Unit};
 use crate::units;
 use engine::{Model, Session, SessionOptions};
 use ggml::Llama;
+use kernels::{CacheType, CacheTypes};
 use serde::Serialize;
 
 /// A test done by both in turns.
@@ -108,12 +109,13 @@ fn ratios(seconds: &[(f64, f64)]) -> impl Iterator<Item = f64> {
 
 /// As we run: the same context, passes, threads and types of cache.
 fn peer_options(options: &SessionOptions, repack: bool, flash_attention: bool) -> ggml::Options {
+    let cache = options.cache.unwrap_or(CacheTypes::both(CacheType::F16));
     ggml::Options {
         n_ctx: options.context as u32,
         n_batch: options.batch as u32,
         threads: options.threads as u32,
-        cache_type_k: options.cache.k.tensor_type(),
-        cache_type_v: options.cache.v.tensor_type(),
+        cache_type_k: cache.k.tensor_type(),
+        cache_type_v: cache.v.tensor_type(),
         mmap: true,
         repack,
         flash_attention,

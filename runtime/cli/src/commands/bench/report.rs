@@ -165,7 +165,7 @@ impl Report {
             processor: std::fs::read_to_string("/proc/cpuinfo").ok().as_deref().and_then(processor),
             isa: options.isa.name(),
             batch: options.batch,
-            cache_type: options.cache.to_string(),
+            cache_type: options.cache.map(|cache| cache.to_string()).unwrap_or_default(),
             machine,
             #[cfg(feature = "ggml")]
             ggml: ggml::system_info(),

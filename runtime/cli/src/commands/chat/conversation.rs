@@ -12,7 +12,7 @@
 use crate::error::Error;
 use crate::generation::{self, Writer};
 use crate::terminal;
-use engine::{ChatTemplate, Generation, Message, Role, Sampler, Session, StopReason};
+use engine::{ChatTemplate, Generation, Message, OnFull, Role, Sampler, Session, StopReason};
 
 /// This part of the context is kept for an answer.
 const ANSWER_PART: usize = 4;
@@ -38,6 +38,8 @@ pub(super) struct Conversation<'m> {
     batch: usize,
     /// Tokens of an answer at most.
     max_tokens: usize,
+    /// What an answer does that fills the context; what the system prompt takes is found out for each.
+    pub(super) on_full: OnFull,
     system: Option<Message>,
     /// Messages and answers in turn.
     messages: Vec<Message>,
@@ -63,6 +65,7 @@ impl<'m> Conversation<'m> {
             template,
             batch,
             max_tokens,
+            on_full: OnFull::Stop,
             system: None,
             messages: Vec::new(),
             n_forgotten: 0,
@@ -162,6 +165,14 @@ impl<'m> Conversation<'m> {
         Ok(self.template.encode(self.session.model().tokenizer(), &seen)?)
     }
 
+    /// Tokens of a prompt up to the first message: those that it shares with another conversation.
+    fn n_system(&self, prompt: &[u32]) -> usize {
+        let other = Message { role: Role::User, content: String::new() };
+        let other: Vec<Message> = self.system.iter().cloned().chain([other]).collect();
+        let other = self.template.encode(self.session.model().tokenizer(), &other);
+        other.map_or(0, |other| common_prefix(&other, prompt))
+    }
+
     fn write(&mut self, prompt: Vec<u32>) -> Result<Ending, Error> {
         // The last token is read in any case: its logits choose the answer's first.
         let common = common_prefix(&self.held, &prompt[..prompt.len().saturating_sub(1)]);
@@ -169,8 +180,13 @@ impl<'m> Conversation<'m> {
         // What was cleared, forgotten or answered anew is no repetition.
         self.sampler.restart(&prompt[..common]);
 
+        let on_full = match self.on_full {
+            OnFull::Forget { .. } => OnFull::Forget { n_keep: self.n_system(&prompt) },
+            OnFull::Stop => OnFull::Stop,
+        };
         let mut text = String::new();
-        let mut writer = Writer { session: &mut self.session, sampler: &mut self.sampler, batch: self.batch };
+        let mut writer =
+            Writer { session: &mut self.session, sampler: &mut self.sampler, batch: self.batch, on_full };
         let result = writer.write(&prompt[common..], self.max_tokens, |piece| {
             // Models begin an answer with a space, which is no part of it.
             let piece = if text.is_empty() { piece.trim_start() } else { piece };
@@ -181,7 +197,8 @@ impl<'m> Conversation<'m> {
         if let Ok(written) = &result {
             self.held.extend_from_slice(&written.tokens);
         }
-        self.held.truncate(self.session.position());
+        // What comes after something that was forgotten is no beginning of anything.
+        self.held.truncate(self.session.n_unbroken());
         let generation = result?.generation;
         terminal::print("\n")?;
 
@@ -203,7 +220,7 @@ impl<'m> Conversation<'m> {
         let answer = self.last.as_ref().map_or_else(|| "no answer yet".to_owned(), generation::statistics);
         format!(
             "{answer}; context {} of {} tokens, {} of {} turns",
-            self.held.len(),
+            self.session.position(),
             self.session.context(),
             n_turns(&self.messages[self.n_forgotten..]),
             n_turns(&self.messages),
