@@ -114,6 +114,12 @@ pub enum Error {
         /// A sentence.
         problem: String,
     },
+    /// A text that nothing can be learned from, or a model that cannot read it.
+    #[error("{0}")]
+    Calibration(
+        /// A sentence.
+        String,
+    ),
     /// The model that statistics come from cannot run.
     #[error(transparent)]
     Engine(#[from] engine::Error),

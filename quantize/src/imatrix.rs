@@ -11,12 +11,14 @@
 //! | `imatrix.datasets` | the texts' names |
 //! | `imatrix.chunk_size` `imatrix.chunk_count` | tokens of a window, windows |
 
+mod collect;
+
+pub use collect::Reading;
+
 use crate::{Error, Tensor};
 use blocks::TensorType;
-use engine::Session;
 use gguf::{File, Metadata, Strings, TensorSpec, Value, Writer};
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 const SUMS: &str = ".in_sum2";
@@ -45,53 +47,6 @@ struct Entry {
 }
 
 impl Imatrix {
-    /// Runs a model over a text in windows of `context` tokens: see [`engine::see_windows`], whose `each` this is.
-    /// `dataset` is the text's name.
-    ///
-    /// # Errors
-    /// As of [`engine::see_windows`].
-    pub fn collect(
-        session: &mut Session<'_>,
-        tokens: &[u32],
-        dataset: &str,
-        context: usize,
-        with_output: bool,
-        mut each: impl FnMut(usize) -> ControlFlow<()>,
-    ) -> Result<Self, Error> {
-        // By the first of the matrices that share an input.
-        let mut shared: BTreeMap<usize, (Vec<usize>, Entry)> = BTreeMap::new();
-        let mut n_windows = 0;
-        let model = session.model();
-        engine::see_windows(
-            session,
-            tokens,
-            context,
-            with_output,
-            |done| {
-                n_windows = done as u32;
-                each(done)
-            },
-            |_, matrices, x| {
-                let all = || (matrices.iter().map(|matrix| matrix.tensor).collect(), Entry::default());
-                let (_, entry) = shared.entry(matrices[0].tensor).or_insert_with(all);
-                entry.add(x, matrices[0].n_cols);
-            },
-        )?;
-        let name = |tensor: usize| model.file().tensors()[tensor].name.clone();
-        Ok(Self {
-            path: PathBuf::new(),
-            datasets: vec![dataset.to_owned()],
-            n_windows,
-            context: context as u32,
-            entries: shared
-                .into_values()
-                .flat_map(|(tensors, entry)| {
-                    tensors.into_iter().map(move |tensor| (name(tensor), entry.clone()))
-                })
-                .collect(),
-        })
-    }
-
     /// Reads a file.
     ///
     /// # Errors
@@ -246,17 +201,6 @@ impl Imatrix {
     /// Matrices that have an entry.
     pub fn n_matrices(&self) -> usize {
         self.entries.len()
-    }
-}
-
-impl Entry {
-    /// Adds rows of inputs.
-    fn add(&mut self, x: &[f32], n_cols: usize) {
-        self.sums.resize(n_cols, 0.0);
-        for x in x.chunks_exact(n_cols) {
-            self.n_tokens += 1;
-            self.sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
-        }
     }
 }
 

@@ -5,8 +5,10 @@
 
 mod allocate;
 mod architecture;
+mod calibration;
 mod encode;
 mod error;
+mod feedback;
 mod file_type;
 mod imatrix;
 mod mixture;
@@ -19,10 +21,12 @@ mod work;
 
 pub use allocate::{Size, Target};
 pub use architecture::Architecture;
+pub use calibration::Calibration;
 pub use encode::{Encode, Grid, encode};
 pub use error::Error;
+pub use feedback::Judgement;
 pub use file_type::{FileType, UnknownFileType};
-pub use imatrix::Imatrix;
+pub use imatrix::{Imatrix, Reading};
 pub use mixture::Tensor;
 pub use monitor::{Cancelled, Monitor};
 pub use plan::Plan;

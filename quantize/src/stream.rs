@@ -1,10 +1,16 @@
 //! A GGUF from one type to another, in a stream.
 
 use crate::allocate::allocate;
+use crate::calibration::{Course, States};
 use crate::mixture::Tensor;
-use crate::{Architecture, Error, Imatrix, Matrix, Monitor, Plan, Recipe, Target, TensorStream, Work};
+use crate::tensor_stream::first_not_finite;
+use crate::{
+    Architecture, Calibration, Error, Imatrix, Judgement, Matrix, Monitor, Plan, Recipe, Target,
+    TensorStream, Work,
+};
 use blocks::{Block, TensorType, with_block};
 use gguf::{Fingerprint, Metadata, TensorInfo, TensorSpec, Value};
+use std::ops::Range;
 use std::path::Path;
 
 /// How many bytes of a tensor that stays as it is are written at once: progress moves, and the user can stop it.
@@ -25,6 +31,9 @@ pub struct Options {
     pub target: Option<Target>,
     /// What an error in each column costs.
     pub imatrix: Option<Imatrix>,
+    /// A text from which is learned what each weight's error does, and how others make it good; `None`: weights are
+    /// rounded for themselves.
+    pub calibration: Option<Calibration>,
     /// Take quantized tensors as input too: they lose twice.
     pub allow_requantize: bool,
     /// How the file is made.
@@ -38,6 +47,8 @@ pub struct Summary {
     pub input_bytes: u64,
     /// Bytes of the output file.
     pub output_bytes: u64,
+    /// How the matrices fared that a calibration text was there for and that this run has made, by their names.
+    pub judgements: Vec<(String, Judgement)>,
 }
 
 /// Writes `input` with its matrices as `options` says. Metadata and tensor order are kept; what is no matrix stays as
@@ -117,26 +128,51 @@ impl<'a> Draft<'a> {
         let Self { input, options, metadata, plan, .. } = self;
         check_paths(input, output)?;
         plan.notes().iter().for_each(|note| monitor.note(note));
-        let specs = plan.specs();
+        let mut specs = plan.specs().to_vec();
+        let course = match &options.calibration {
+            Some(calibration) => Some(Course::new(input, &specs, calibration)?),
+            None => None,
+        };
         let mut source = Fingerprint::default();
         source.add_file(input.path())?;
         if let Some(imatrix) = &options.imatrix {
             source.add_file(imatrix.path())?;
         }
-        let held_bytes = HELD_PER_HEADER_BYTE * header_bytes(input);
-        let mut stream = TensorStream::create(output, metadata, specs, source, &options.work, held_bytes)?;
-        if let Err(error) = write(&mut stream, input, specs, options.imatrix.as_ref(), monitor) {
-            if options.work.resume && error.is_interruption() {
-                stream.keep(monitor);
-            }
-            return Err(error);
+        let mut held_bytes = HELD_PER_HEADER_BYTE * header_bytes(input);
+        if let Some(course) = &course {
+            specs = course.ordered(&specs);
+            course.describe(&mut source);
+            held_bytes = held_bytes.saturating_add(course.n_bytes());
         }
+        let states = course.as_ref().map(|_| States::of(output, metadata, &specs, &source));
+        let mut stream = TensorStream::create(output, metadata, &specs, source, &options.work, held_bytes)?;
+        if !options.work.resume {
+            states.iter().for_each(States::remove);
+        }
+        let written = match (&course, &states) {
+            (Some(course), Some(states)) => course.write(&mut stream, states, monitor),
+            _ => write(&mut stream, input, &specs, options.imatrix.as_ref(), monitor).map(|()| Vec::new()),
+        };
+        let judgements = match written {
+            Ok(judgements) => judgements,
+            Err(error) => {
+                if options.work.resume && error.is_interruption() {
+                    stream.keep(monitor);
+                } else {
+                    states.iter().for_each(States::remove);
+                }
+                return Err(error);
+            }
+        };
         stream.finish(monitor)?;
-        Ok(Summary { input_bytes: input.n_bytes(), output_bytes: self.file_bytes() })
+        states.iter().for_each(States::remove);
+        let judgements =
+            judgements.into_iter().map(|(at, judged)| (input.tensors()[at].name.clone(), judged)).collect();
+        Ok(Summary { input_bytes: input.n_bytes(), output_bytes: self.file_bytes(), judgements })
     }
 }
 
-/// Writes every tensor that is not there yet.
+/// Writes every tensor that is not there yet, in the input's order.
 fn write(
     stream: &mut TensorStream,
     input: &gguf::File,
@@ -149,19 +185,59 @@ fn write(
         if stream.recover(tensor.n_bytes, monitor)? {
             continue;
         }
-        if stays(tensor, spec.ty) {
-            for piece in input.bytes(tensor).chunks(COPY_BYTES) {
-                stream.copy(piece)?;
-                monitor.advance(piece.len() as u64)?;
-            }
-        } else {
-            let importance = imatrix.and_then(|imatrix| imatrix.importance(&tensor.name));
-            let matrix = Matrix { importance: importance.as_deref(), ..Matrix::of(spec) };
-            with_block!(tensor.ty, B => encode::<B>(stream, input, tensor, &matrix, monitor)?,
-                else return Err(Error::NoDecoder { tensor: tensor.name.clone(), ty: tensor.ty }));
-        }
+        let importance = imatrix.and_then(|imatrix| imatrix.importance(&tensor.name));
+        write_tensor(stream, input, tensor, spec.ty, importance.as_deref(), monitor)?;
     }
     Ok(())
+}
+
+/// Writes a tensor as blocks of `ty`.
+pub(crate) fn write_tensor(
+    stream: &mut TensorStream,
+    input: &gguf::File,
+    tensor: &TensorInfo,
+    ty: TensorType,
+    importance: Option<&[f32]>,
+    monitor: &dyn Monitor,
+) -> Result<(), Error> {
+    if stays(tensor, ty) {
+        for piece in input.bytes(tensor).chunks(COPY_BYTES) {
+            stream.copy(piece)?;
+            monitor.advance(piece.len() as u64)?;
+        }
+        return Ok(());
+    }
+    let matrix =
+        Matrix { name: &tensor.name, ty, n_cols: tensor.n_cols(), n_rows: tensor.n_rows(), importance };
+    with_block!(tensor.ty, B => encode::<B>(stream, input, tensor, &matrix, monitor),
+        else Err(Error::NoDecoder { tensor: tensor.name.clone(), ty: tensor.ty }))
+}
+
+/// Rows of a tensor.
+///
+/// # Errors
+/// If it has no decoder, or a weight is NaN or infinite.
+pub(crate) fn floats(
+    input: &gguf::File,
+    tensor: &TensorInfo,
+    rows: Range<usize>,
+    out: &mut [f32],
+) -> Result<(), Error> {
+    let n_cols = tensor.n_cols() as usize;
+    with_block!(tensor.ty, B => {
+        let per_row = n_cols / B::LEN;
+        let blocks = &blocks::from_bytes::<B>(input.bytes(tensor))[rows.start * per_row..rows.end * per_row];
+        blocks::decode(blocks, out);
+    }, else return Err(Error::NoDecoder { tensor: tensor.name.clone(), ty: tensor.ty }));
+    match first_not_finite(out) {
+        None => Ok(()),
+        Some(at) => Err(Error::NotFinite {
+            tensor: tensor.name.clone(),
+            row: (rows.start + at / n_cols) as u64,
+            col: at % n_cols,
+            value: out[at],
+        }),
+    }
 }
 
 /// Bytes of the input that are not tensors.
@@ -172,7 +248,7 @@ fn header_bytes(input: &gguf::File) -> u64 {
 
 /// Whether a tensor's bytes are copied. Plain numbers of the same type are not: passing them through the encoder changes
 /// no bit and finds those that are NaN.
-fn stays(tensor: &TensorInfo, ty: TensorType) -> bool {
+pub(crate) fn stays(tensor: &TensorInfo, ty: TensorType) -> bool {
     tensor.ty == ty && (ty.is_quantized() || with_block!(ty, _B => false, else true))
 }
 

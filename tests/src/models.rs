@@ -76,6 +76,7 @@ pub fn quantized(file_type: FileType) -> PathBuf {
             recipe: file_type.into(),
             target: None,
             imatrix: None,
+            calibration: None,
             allow_requantize: false,
             work: Work::default(),
         };

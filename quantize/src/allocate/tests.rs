@@ -40,6 +40,7 @@ fn options(size: Size, pins: &[&str]) -> Options {
         recipe: Recipe { pins, ..Recipe::new(FileType::Q4_0) },
         target: Some(Target { size, types: TYPES.to_vec(), text: None }),
         imatrix: None,
+        calibration: None,
         allow_requantize: false,
         work: Work::default(),
     }

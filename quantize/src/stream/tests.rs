@@ -65,7 +65,14 @@ fn decode(file: &File, tensor: &TensorInfo) -> Vec<f32> {
 }
 
 fn options(file_type: FileType, allow_requantize: bool) -> Options {
-    Options { recipe: file_type.into(), target: None, imatrix: None, allow_requantize, work: Work::default() }
+    Options {
+        recipe: file_type.into(),
+        target: None,
+        imatrix: None,
+        calibration: None,
+        allow_requantize,
+        work: Work::default(),
+    }
 }
 
 /// Only the input may be in the folder.

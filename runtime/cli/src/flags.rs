@@ -1,11 +1,13 @@
 //! Flags that several commands share, and how their values are read. A value that cannot be meant is a wrong call:
 //! clap says so and exits with status 2.
 
+mod calibration;
 mod recipe;
 mod size;
 mod target;
 mod work;
 
+pub(crate) use calibration::CalibrationFlags;
 pub(crate) use recipe::RecipeFlags;
 pub(crate) use size::size;
 pub(crate) use target::TargetFlags;

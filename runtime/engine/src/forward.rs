@@ -13,15 +13,16 @@ use crate::watch::Watch;
 use crate::{Config, Error, Matrix, Model};
 use blocks::TensorType;
 use kernels::{Activations, Attention, RopeTable, Team};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 /// Logits of several tokens at once read the output matrix once, which is the largest there is. Beyond some tokens
 /// that gains nothing more, and a large vocabulary makes each dear: 32 rows of 32 000 are 4 MB.
 const MAX_LOGITS_ROWS: usize = 32;
 const MAX_LOGITS_BYTES: usize = 16 << 20;
 
-/// Sees what each matrix is multiplied with: some matrices, and their input, a row of `n_cols` floats a token.
-pub(crate) type See<'a> = &'a mut dyn FnMut(&[&Matrix], &[f32]);
+/// Sees what each matrix is multiplied with: some matrices, and their input, a row of `n_cols` floats a token. It may end
+/// the batch's way through the layer there.
+pub(crate) type See<'a> = &'a mut dyn FnMut(&[&Matrix], &[f32]) -> ControlFlow<()>;
 
 /// The buffers of a pass.
 #[derive(Debug)]
@@ -44,13 +45,15 @@ pub(crate) struct Forward {
 }
 
 impl Forward {
-    /// Room for passes of up to `pass` tokens, in batches of up to `batch`.
+    /// Room for passes of up to `pass` tokens, in batches of up to `batch`, with weights of the model's types and of
+    /// `others`.
     pub(crate) fn new(
         model: &Model,
         source: &Source<'_>,
         pass: usize,
         batch: usize,
         rotates_keys: bool,
+        others: &[TensorType],
     ) -> Result<Self, Error> {
         let config = model.config();
         let rope = RopeTable::new(config.rope_dim, config.rope_base, config.rope_scale, batch);
@@ -59,6 +62,8 @@ impl Forward {
             None => rope,
         };
         let [x, y, q, k, v, attended, gate, up, logits] = buffers(config, batch);
+        let mut types = types(model);
+        types.extend(others);
         Ok(Self {
             x: zeroed(x.max(pass.saturating_mul(config.dim)))?,
             y: zeroed(y)?,
@@ -69,7 +74,7 @@ impl Forward {
             gate: zeroed(gate)?,
             up: zeroed(up)?,
             logits: zeroed(logits)?,
-            packed: Activations::new(batch, max_cols(config), &types(model)),
+            packed: Activations::new(batch, max_cols(config), &types),
             rope,
             rotates_keys,
             n_forgotten: 0,
@@ -105,9 +110,7 @@ impl Forward {
     ) -> Result<(), Error> {
         let model = source.model();
         self.profile.begin();
-        for (&token, x) in tokens.iter().zip(self.x.chunks_exact_mut(model.config().dim)) {
-            source.embedding(token, x)?;
-        }
+        self.embed(source, 0, tokens)?;
         self.profile.end(Operation::Embedding);
         let step = self.batch;
         let batches = || (0..tokens.len()).step_by(step);
@@ -116,10 +119,10 @@ impl Forward {
             for (i, start) in batches().enumerate() {
                 let batch = start..tokens.len().min(start + step);
                 if l == 0 || n_batches > 1 {
-                    self.rope.fill(self.n_forgotten + first + start, batch.len());
+                    self.place(first + start, batch.len());
                     self.profile.end(Operation::Embedding);
                 }
-                self.layer(source, team, cache, l, batch, first + start, see)?;
+                self.layer(source, team, (cache, l), l, batch, first + start, see)?;
                 watch.tell(l * n_batches + i + 1, n_layers * n_batches)?;
             }
             source.end_layer();
@@ -127,13 +130,41 @@ impl Forward {
         Ok(())
     }
 
-    /// Sends a batch, which is a part of the pass and begins at position `first`, through layer `l`.
-    #[expect(clippy::too_many_arguments, reason = "one caller, which has them apart")]
-    fn layer(
+    /// Puts the embeddings of tokens into the residual stream, from its place `start` on.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(crate) fn embed(
+        &mut self,
+        source: &mut Source<'_>,
+        start: usize,
+        tokens: &[u32],
+    ) -> Result<(), Error> {
+        let dim = source.model().config().dim;
+        for (&token, x) in tokens.iter().zip(self.x[start * dim..].chunks_exact_mut(dim)) {
+            source.embedding(token, x)?;
+        }
+        Ok(())
+    }
+
+    /// Prepares the rotation for a batch of `n` tokens at positions from `first`.
+    pub(crate) fn place(&mut self, first: usize, n: usize) {
+        self.rope.fill(self.n_forgotten + first, n);
+    }
+
+    /// The residual stream: `dim` floats a token.
+    pub(crate) fn states(&mut self) -> &mut [f32] {
+        &mut self.x
+    }
+
+    /// Sends a batch, which is a part of the pass and begins at position `first`, for which it was
+    /// [placed](Self::place), through layer `l`, whose keys and values are those of a layer of the cache.
+    #[expect(clippy::too_many_arguments, reason = "its callers have them apart")]
+    pub(crate) fn layer(
         &mut self,
         source: &mut Source<'_>,
         team: &Team,
-        cache: &mut KvCache,
+        (cache, cached): (&mut KvCache, usize),
         l: usize,
         batch: Range<usize>,
         first: usize,
@@ -156,7 +187,9 @@ impl Forward {
 
         kernels::rms_norm(team, x, source.vector(layer.attn_norm), norm_eps, y);
         profile.end(Operation::Norm);
-        see(&[&layer.attn_q, &layer.attn_k, &layer.attn_v], y);
+        if see(&[&layer.attn_q, &layer.attn_k, &layer.attn_v], y).is_break() {
+            return Ok(());
+        }
         let qkv = [(&layer.attn_q, &mut *q), (&layer.attn_k, k), (&layer.attn_v, v)];
         multiply(source, team, packed, y, qkv, profile, Operation::Qkv)?;
         kernels::rope(team, q, n_heads, head_dim, rope);
@@ -166,9 +199,9 @@ impl Forward {
             kernels::hadamard(team, k, head_dim);
         }
         profile.end(Operation::Rope);
-        cache.store(team, l, first, k, v);
+        cache.store(team, cached, first, k, v);
         profile.end(Operation::Store);
-        let (k_cache, v_cache) = cache.layer(l);
+        let (k_cache, v_cache) = cache.layer(cached);
         kernels::attention(
             team,
             Attention {
@@ -184,7 +217,9 @@ impl Forward {
             },
         );
         profile.end(Operation::Attention);
-        see(&[&layer.attn_output], attended);
+        if see(&[&layer.attn_output], attended).is_break() {
+            return Ok(());
+        }
         let output = [(&layer.attn_output, &mut *y)];
         multiply(source, team, packed, attended, output, profile, Operation::AttentionOutput)?;
         kernels::add(team, x, y);
@@ -192,12 +227,16 @@ impl Forward {
 
         kernels::rms_norm(team, x, source.vector(layer.ffn_norm), norm_eps, y);
         profile.end(Operation::Norm);
-        see(&[&layer.ffn_gate, &layer.ffn_up], y);
+        if see(&[&layer.ffn_gate, &layer.ffn_up], y).is_break() {
+            return Ok(());
+        }
         let gate_up = [(&layer.ffn_gate, &mut *gate), (&layer.ffn_up, up)];
         multiply(source, team, packed, y, gate_up, profile, Operation::GateUp)?;
         kernels::silu_mul(team, gate, up);
         profile.end(Operation::Silu);
-        see(&[&layer.ffn_down], gate);
+        if see(&[&layer.ffn_down], gate).is_break() {
+            return Ok(());
+        }
         multiply(source, team, packed, gate, [(&layer.ffn_down, y)], profile, Operation::Down)?;
         kernels::add(team, x, y);
         profile.end(Operation::Add);
@@ -234,7 +273,7 @@ impl Forward {
             );
         }
         self.profile.end(Operation::Norm);
-        see(&[&weights.output], y);
+        let _ = see(&[&weights.output], y);
         let product = [(&weights.output, &mut *logits)];
         multiply(source, team, &mut self.packed, y, product, &mut self.profile, Operation::Output)?;
         Ok(logits)
@@ -243,6 +282,22 @@ impl Forward {
     /// The positions before those in the cache, which are forgotten.
     pub(crate) fn n_forgotten(&mut self) -> &mut usize {
         &mut self.n_forgotten
+    }
+
+    /// The input of the output matrix, for tokens of a batch of the pass: `see` sees it.
+    pub(crate) fn before_output(
+        &mut self,
+        source: &Source<'_>,
+        team: &Team,
+        batch: Range<usize>,
+        see: See<'_>,
+    ) {
+        let model = source.model();
+        let Config { dim, norm_eps, .. } = *model.config();
+        let y = &mut self.y[..batch.len() * dim];
+        let x = &self.x[batch.start * dim..batch.end * dim];
+        kernels::rms_norm(team, x, source.vector(model.weights().output_norm), norm_eps, y);
+        let _ = see(&[&model.weights().output], y);
     }
 
     /// Where the time went.
@@ -266,7 +321,7 @@ fn multiply<const N: usize>(
     profile: &mut Profile,
     operation: Operation,
 ) -> Result<(), Error> {
-    packed.pack(team, x, products[0].0.n_cols, &products.each_ref().map(|(matrix, _)| matrix.ty));
+    packed.pack(team, x, products[0].0.n_cols, &products.each_ref().map(|(matrix, _)| source.ty(matrix)));
     profile.end(Operation::Pack);
     source.multiply(team, packed, products)?;
     profile.end(operation);

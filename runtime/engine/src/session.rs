@@ -134,7 +134,7 @@ impl<'m> Session<'m> {
         let cache = KvCache::new(model.config(), context, plan.cache)?;
         let pass = if plan.fits() { batch } else { context.min(MAX_PASS) };
         let rotates_keys = options.rotate_keys && plan.cache.k.is_quantized();
-        let forward = Forward::new(model, &source, pass, batch, rotates_keys)?;
+        let forward = Forward::new(model, &source, pass, batch, rotates_keys, &[])?;
         let team = Team::new(n_threads, options.isa).map_err(|why| {
             Error::Request(format!("cannot start {n_threads} threads: {why}. Fewer (--threads) may do"))
         })?;
@@ -238,6 +238,10 @@ impl<'m> Session<'m> {
     ) -> Result<(), Error> {
         self.check(tokens)?;
         let n_vocab = self.model.config().n_vocab;
+        let see: See<'_> = &mut |matrices, x| {
+            see(matrices, x);
+            ControlFlow::Continue(())
+        };
         let mut done = 0;
         for tokens in tokens.chunks(self.pass_tokens(tokens.len())) {
             self.pass(tokens, see)?;
@@ -333,7 +337,7 @@ impl<'m> Session<'m> {
     /// Bytes of weights that were read since the session was made, where they are streamed.
     pub fn read_bytes(&self) -> u64 {
         match &self.source {
-            Source::Mapped(_) => 0,
+            Source::Mapped(_) | Source::Replaced(..) => 0,
             Source::Streamed(stream) => stream.read_bytes(),
         }
     }
@@ -386,7 +390,7 @@ impl<'m> Session<'m> {
         self.position = 0;
         let mut turn = || -> Result<(), Error> {
             for tokens in kept[..n_kept].chunks(self.pass_tokens(n_kept)) {
-                self.pass(tokens, &mut |_, _| ())?;
+                self.pass(tokens, &mut |_, _| ControlFlow::Continue(()))?;
                 self.position += tokens.len();
             }
             Ok(())
@@ -418,14 +422,14 @@ impl<'m> Session<'m> {
 
     pub(crate) fn stream(&mut self) -> Option<&mut Stream<'m>> {
         match &mut self.source {
-            Source::Mapped(_) => None,
+            Source::Mapped(_) | Source::Replaced(..) => None,
             Source::Streamed(stream) => Some(stream),
         }
     }
 
     pub(crate) fn kept_bytes(&self) -> u64 {
         match &self.source {
-            Source::Mapped(_) => 0,
+            Source::Mapped(_) | Source::Replaced(..) => 0,
             Source::Streamed(stream) => stream.kept_bytes(),
         }
     }

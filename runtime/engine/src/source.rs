@@ -3,7 +3,9 @@
 use crate::stream::Stream;
 use crate::weights::Norm;
 use crate::{Error, Matrix, Model};
+use blocks::TensorType;
 use kernels::{Activations, Product, Team};
+use std::collections::HashMap;
 
 /// The weights of a model, as a session has them.
 #[derive(Debug)]
@@ -12,14 +14,24 @@ pub(crate) enum Source<'m> {
     Mapped(&'m Model),
     /// It does not.
     Streamed(Box<Stream<'m>>),
+    /// In the map, but for matrices, by their tensor's place, that have other weights for a while.
+    Replaced(&'m Model, HashMap<usize, (TensorType, Vec<u8>)>),
 }
 
 impl<'m> Source<'m> {
     /// Whose they are.
     pub(crate) fn model(&self) -> &'m Model {
         match self {
-            Self::Mapped(model) => model,
+            Self::Mapped(model) | Self::Replaced(model, _) => model,
             Self::Streamed(stream) => stream.model(),
+        }
+    }
+
+    /// The type that a matrix has here.
+    pub(crate) fn ty(&self, matrix: &Matrix) -> TensorType {
+        match self {
+            Self::Replaced(_, others) => others.get(&matrix.tensor).map_or(matrix.ty, |(ty, _)| *ty),
+            _ => matrix.ty,
         }
     }
 
@@ -33,7 +45,7 @@ impl<'m> Source<'m> {
     /// A vector.
     pub(crate) fn vector(&self, norm: Norm) -> &[f32] {
         match self {
-            Self::Mapped(model) => model.norm(norm),
+            Self::Mapped(model) | Self::Replaced(model, _) => model.norm(norm),
             Self::Streamed(stream) => stream.vector(norm),
         }
     }
@@ -45,7 +57,9 @@ impl<'m> Source<'m> {
     pub(crate) fn embedding(&mut self, token: u32, out: &mut [f32]) -> Result<(), Error> {
         let row = token as usize;
         match self {
-            Self::Mapped(model) => model.rows(&model.weights().token_embd, row..row + 1).decode(0, out),
+            Self::Mapped(model) | Self::Replaced(model, _) => {
+                model.rows(&model.weights().token_embd, row..row + 1).decode(0, out)
+            }
             Self::Streamed(stream) => stream.embedding(row, out)?,
         }
         Ok(())
@@ -62,6 +76,16 @@ impl<'m> Source<'m> {
         products: [(&Matrix, &mut [f32]); N],
     ) -> Result<(), Error> {
         match self {
+            Self::Replaced(model, others) => {
+                let mut products = products.map(|(matrix, out)| {
+                    let mut weights = model.rows(matrix, 0..matrix.n_rows);
+                    if let Some((ty, bytes)) = others.get(&matrix.tensor) {
+                        (weights.ty, weights.bytes) = (*ty, bytes);
+                    }
+                    Product { weights, out, stride: matrix.n_rows, first: 0 }
+                });
+                kernels::matmul(team, packed, &mut products);
+            }
             Self::Mapped(model) => {
                 let mut products = products.map(|(matrix, out)| {
                     let weights = model.rows(matrix, 0..matrix.n_rows);

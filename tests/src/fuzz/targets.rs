@@ -140,6 +140,7 @@ fn use_gguf(path: &Path, output: &Path) -> Result<Result<(), String>, String> {
         recipe: FileType::Q8_0.into(),
         target: None,
         imatrix: None,
+        calibration: None,
         allow_requantize: true,
         work: Work::default(),
     };

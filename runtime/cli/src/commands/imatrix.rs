@@ -1,11 +1,11 @@
 //! `llamita imatrix`: how much an error in each column of a model's matrices counts.
 
 use crate::error::Error;
-use crate::flags::EngineFlags;
+use crate::flags;
 use crate::progress::{Progress, Unit};
-use crate::{generation, interrupt, source, terminal, units};
+use crate::{interrupt, source, terminal, units};
 use engine::Model;
-use quantize::Imatrix;
+use quantize::{Imatrix, Reading};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 ///
 /// The file, an importance matrix, makes `quantize --imatrix` put the errors where they do least harm. It has
 /// llama.cpp's format: either program reads what the other wrote. The text should be of the kind that the model will
-/// meet; some ten thousand tokens do. Use the model before it is quantized. A run that is stopped starts anew.
+/// meet; some ten thousand tokens do. Use the model before it is quantized. A model bigger than the memory is read once.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:
   llamita imatrix llama-2-7b-f16.gguf --text book.txt -o llama-2-7b.imatrix.gguf")]
@@ -36,8 +36,16 @@ pub(crate) struct Args {
     /// Measure the output matrix too; llama.cpp's quantizer uses it
     #[arg(long)]
     output_matrix: bool,
-    #[command(flatten)]
-    engine: EngineFlags,
+    /// Take at most this much memory, besides mapped files: 256MiB, 1GiB [default: what this process may use]
+    #[arg(long, value_name = "SIZE", value_parser = flags::size)]
+    max_ram: Option<u64>,
+    /// Go on where the same call was interrupted before, and keep what is done if it is interrupted again. The file will be
+    /// the same as without an interruption
+    #[arg(long)]
+    resume: bool,
+    /// Threads that work; auto: the fast physical cores that this process may use
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = flags::threads)]
+    threads: usize,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
@@ -48,20 +56,32 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     tokens.truncate(args.tokens.unwrap_or(usize::MAX));
     let context = args.context as usize;
 
-    let mut session = generation::new_session(&model, &args.engine.fixed_options(context))?;
+    interrupt::file_is_written();
     let progress = Progress::new("reading", Unit::Tokens);
     progress.set_total((tokens.len() / context * context) as u64);
     let dataset = args.text.display().to_string();
-    let imatrix = Imatrix::collect(&mut session, &tokens, &dataset, context, args.output_matrix, |_| {
-        progress.add(context as u64);
+    let reading = Reading {
+        dataset: &dataset,
+        context,
+        threads: args.threads,
+        with_output: args.output_matrix,
+        output: &args.output,
+        resume: args.resume,
+        max_ram_bytes: Some(args.max_ram.unwrap_or_else(|| engine::available_bytes(model.file().n_bytes()))),
+    };
+    let imatrix = Imatrix::collect(&model, &tokens, &reading, |n_tokens| {
+        progress.add(n_tokens);
         if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })
-    .map_err(|error| Error::quantize(&args.text, error))?;
+    });
     let time = progress.elapsed();
     drop(progress);
-    if interrupt::requested() {
-        return Err(Error::Interrupted("interrupted; nothing was written".to_owned()));
-    }
+    let imatrix = imatrix.map_err(|error| match error {
+        quantize::Error::Cancelled(_) if args.resume => {
+            Error::Interrupted("interrupted; what is done is kept: the same call goes on there".to_owned())
+        }
+        quantize::Error::Cancelled(_) => Error::Interrupted("interrupted; nothing was written".to_owned()),
+        error => Error::quantize(&args.text, error),
+    })?;
     imatrix.write(&args.output).map_err(|error| Error::quantize(&args.output, error))?;
     terminal::say(&format!(
         "wrote {}: {} matrices over {} windows of {context} tokens, in {}",

@@ -3,7 +3,7 @@
 mod report;
 
 use crate::error::Error;
-use crate::flags::{self, RecipeFlags, TargetFlags, WorkFlags};
+use crate::flags::{self, CalibrationFlags, RecipeFlags, TargetFlags, WorkFlags};
 use crate::progress::{Progress, Unit};
 use crate::{terminal, units};
 use quantize::{Draft, FileType};
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   llamita quantize llama-2-7b-f16.gguf --type q4_k_m --imatrix llama-2-7b.imatrix.gguf
+  llamita quantize llama-2-7b-f16.gguf --type q4_0 --calibration book.txt --resume
   llamita quantize llama-2-7b-f16.gguf --target-size 3.5GiB --imatrix llama-2-7b.imatrix.gguf --measure book.txt")]
 pub(crate) struct Args {
     /// The file to read
@@ -43,18 +44,32 @@ pub(crate) struct Args {
     #[command(flatten)]
     recipe: RecipeFlags,
     #[command(flatten)]
+    calibration: CalibrationFlags,
+    #[command(flatten)]
     work: WorkFlags,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Error> {
+    if args.calibration.is_asked() && args.recipe.has_imatrix() && !args.target.is_asked() {
+        return Err(Error::Call(
+            "a calibration text says more of the columns than an importance matrix: take one of --calibration and \
+             --imatrix (with a size to be met both: the matrix then serves to choose the types)"
+                .to_owned(),
+        ));
+    }
     let input = gguf::File::open(&args.input)?;
     let options = quantize::Options {
         // Of a target's recipe the pins alone count.
         recipe: args.recipe.recipe(args.file_type.unwrap_or(FileType::Q4KM)),
         target: args.target.target(&args.input)?,
         imatrix: args.recipe.imatrix()?,
+        calibration: args.calibration.read()?,
         allow_requantize: args.allow_requantize,
-        work: args.work.start()?,
+        work: if args.calibration.is_asked() {
+            args.work.start_within(u64::MAX)?
+        } else {
+            args.work.start()?
+        },
     };
     let failed = |error| Error::quantize(&args.input, error);
     let measuring = Progress::new("measuring", Unit::Tokens);
@@ -74,6 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
     let summary = draft.write(&output, &progress).map_err(|error| args.work.ended(failed(error)))?;
     let time = progress.elapsed();
     drop(progress);
+    judged(&summary);
     terminal::say(&format!(
         "wrote {}: {} from {}, in {} ({}/s)",
         output.display(),
@@ -83,6 +99,30 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         units::bytes(units::rate(summary.input_bytes, time) as u64),
     ));
     Ok(())
+}
+
+/// Says how the matrices fared that were learned.
+fn judged(summary: &quantize::Summary) {
+    let mut n_rows = [0; 3];
+    let (mut sum, mut n) = (0.0, 0.0);
+    for (_, judged) in &summary.judgements {
+        n_rows.iter_mut().zip(judged.n_rows).for_each(|(sum, n)| *sum += n);
+        // Against what rounding for importance alone would have left.
+        if judged.held_out[1] > 0.0 {
+            sum += (judged.held_out[3] / judged.held_out[1]).ln();
+            n += 1.0;
+        }
+    }
+    if n > 0.0 {
+        let all = n_rows.iter().sum::<u64>() as f64;
+        let [plain, importance, feedback] = n_rows.map(|n| n as f64 / all * 100.0);
+        terminal::say(&format!(
+            "held-out errors of {} matrices: {:.3} of those without feedback; rows by feedback {feedback:.1} %, by \
+             importance {importance:.1} %, by themselves {plain:.1} %",
+            summary.judgements.len(),
+            f64::exp(sum / n),
+        ));
+    }
 }
 
 /// `models/llama-7b-f16.gguf` as q4_0 is `models/llama-7b-q4_0.gguf`: the old type's name goes, the new one comes.

@@ -43,6 +43,11 @@ impl RecipeFlags {
         }
     }
 
+    /// Whether there is an importance matrix.
+    pub(crate) fn has_imatrix(&self) -> bool {
+        self.imatrix.is_some()
+    }
+
     /// The importance matrix, read.
     pub(crate) fn imatrix(&self) -> Result<Option<Imatrix>, Error> {
         let read = |path: &PathBuf| Imatrix::read(path).map_err(|error| Error::quantize(path, error));

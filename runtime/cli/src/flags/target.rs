@@ -34,6 +34,11 @@ pub(crate) struct TargetFlags {
 }
 
 impl TargetFlags {
+    /// Whether a size is asked for.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.target_size.is_some() || self.target_bpw.is_some() || self.fit_ram.is_some()
+    }
+
     /// What was asked for, of this model.
     pub(crate) fn target(&self, input: &Path) -> Result<Option<Target>, Error> {
         let size = match (self.target_size, self.target_bpw, self.fit_ram) {

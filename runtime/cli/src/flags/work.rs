@@ -31,8 +31,13 @@ pub(crate) struct WorkFlags {
 impl WorkFlags {
     /// Starts the threads, and has signals end the work in order. Conversion and quantization use rayon's own pool.
     pub(crate) fn start(&self) -> Result<Work, Error> {
+        self.start_within(ENOUGH_BYTES)
+    }
+
+    /// The same for work that may take so much memory, if nobody says otherwise.
+    pub(crate) fn start_within(&self, enough_bytes: u64) -> Result<Work, Error> {
         // Before the threads take their stacks, which are counted as the work's.
-        let max_ram_bytes = self.max_ram.unwrap_or_else(|| engine::available_bytes(0).min(ENOUGH_BYTES));
+        let max_ram_bytes = self.max_ram.unwrap_or_else(|| engine::available_bytes(0).min(enough_bytes));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads);
         pool.build_global().map_err(|error| Error::Failed(format!("no threads can be made: {error}")))?;
         interrupt::file_is_written();

@@ -1,0 +1,251 @@
+//! A file's tensors in the order of a pass, and their blocks as the pass reaches them.
+//!
+//! A file may hold its tensors in any order. This one gets them layer by layer, so that what a layer's inputs teach is
+//! used and forgotten before the next one's are collected; readers find tensors by name.
+
+use super::states::States;
+use super::work::Work;
+use super::{Calibration, Windows};
+use crate::feedback::{self, Judgement, Moments};
+use crate::{Error, Monitor, TensorStream, stream};
+use blocks::{TensorType, with_block};
+use engine::{Layers, LayersOptions, Matrix, Model};
+use gguf::{Fingerprint, TensorInfo, TensorSpec};
+use std::collections::HashMap;
+
+/// Tokens whose products are summed at once.
+pub(super) const TOKENS: usize = 512;
+
+/// Times that a layer is run, about.
+const READINGS: u64 = 3;
+
+/// Where in a pass a tensor is used: before the layers, in one, or behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    Before,
+    Layer(usize),
+    Behind,
+}
+
+/// A model, a text, and the way through.
+#[derive(Debug)]
+pub(crate) struct Course {
+    pub(super) model: Model,
+    pub(super) windows: Windows,
+    /// The file's tensors in the order of the output.
+    pub(super) order: Vec<usize>,
+    /// By tensor of the file: its step, and its type to be.
+    pub(super) steps: Vec<Step>,
+    pub(super) types: Vec<TensorType>,
+}
+
+/// The matrices of a layer by the input that they share, in the order of a pass.
+pub(super) fn inputs(model: &Model, layer: usize) -> [Vec<&Matrix>; 4] {
+    let of = &model.weights().layers[layer];
+    [
+        vec![&of.attn_q, &of.attn_k, &of.attn_v],
+        vec![&of.attn_output],
+        vec![&of.ffn_gate, &of.ffn_up],
+        vec![&of.ffn_down],
+    ]
+}
+
+impl Course {
+    /// Of a model whose tensors shall become `specs`, in the file's order.
+    ///
+    /// # Errors
+    /// If the model cannot run or the text is too short.
+    pub(crate) fn new(
+        input: &gguf::File,
+        specs: &[TensorSpec],
+        calibration: &Calibration,
+    ) -> Result<Self, Error> {
+        let model = Model::open(input.path())?;
+        let windows = Windows::new(&model, calibration)?;
+        let mut steps = vec![Step::Before; specs.len()];
+        let weights = model.weights();
+        for (l, layer) in weights.layers.iter().enumerate() {
+            let prefix = format!("blk.{l}.");
+            let of_layer = |tensor: &TensorInfo| tensor.name.starts_with(&prefix);
+            for (at, _) in input.tensors().iter().enumerate().filter(|(_, tensor)| of_layer(tensor)) {
+                steps[at] = Step::Layer(l);
+            }
+            debug_assert_eq!(steps[layer.attn_q.tensor], Step::Layer(l));
+        }
+        steps[weights.output_norm.tensor] = Step::Behind;
+        steps[weights.output.tensor] = Step::Behind;
+        let mut order: Vec<usize> = (0..specs.len()).collect();
+        order.sort_by_key(|&at| (steps[at], at));
+        let types = specs.iter().map(|spec| spec.ty).collect();
+        Ok(Self { model, windows, order, steps, types })
+    }
+
+    /// The specs in the order of the output.
+    pub(crate) fn ordered(&self, specs: &[TensorSpec]) -> Vec<TensorSpec> {
+        self.order.iter().map(|&at| specs[at].clone()).collect()
+    }
+
+    /// Adds what the output follows from.
+    pub(crate) fn describe(&self, source: &mut Fingerprint) {
+        source.add(b"feedback 1");
+        source.add(&(self.windows.context as u64).to_le_bytes());
+        source.add(bytemuck::cast_slice(&self.windows.tokens));
+    }
+
+    /// Bytes of memory that it takes at most.
+    pub(crate) fn n_bytes(&self) -> u64 {
+        let (n_windows, context) = (self.windows.len(), self.windows.context);
+        let n_held_out = (self.windows.n_held_out() * context) as u64;
+        let file = self.model.file();
+        let config = self.model.config();
+        let of_input = |n: usize| {
+            let moments = Moments::n_bytes(n as u64, n_held_out, TOKENS.min(context) as u64);
+            // Of both streams; and a window's input in each.
+            2 * moments + 2 * (context * n * size_of::<f32>()) as u64
+        };
+        let widest = config.dim.max(config.q_dim()).max(config.ffn_dim);
+        let n_threads = rayon::current_num_threads() as u64;
+        let at_work = self
+            .model
+            .weights()
+            .matrices()
+            .map(|matrix| feedback::n_bytes(matrix.n_rows as u64, matrix.n_cols as u64, n_threads));
+        let blocks = |step: Step| {
+            let tensors = self.order.iter().filter(|&&at| self.steps[at] == step && self.is_learned(at));
+            let bytes = tensors.map(|&at| {
+                let tensor = &file.tensors()[at];
+                self.types[at].row_bytes(tensor.n_cols()).unwrap_or(0) * tensor.n_rows()
+            });
+            bytes.sum::<u64>()
+        };
+        let most = (0..config.n_layers).map(|l| blocks(Step::Layer(l))).max().unwrap_or(0);
+        [
+            2 * Layers::n_bytes(&self.model, n_windows, context),
+            of_input(widest),
+            at_work.max().unwrap_or(0),
+            2 * most.max(blocks(Step::Behind)),
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
+    }
+
+    /// Whether a tensor becomes blocks whose scales and codes are searched for.
+    pub(super) fn is_learned(&self, tensor: usize) -> bool {
+        let file = self.model.file();
+        let ty = self.types[tensor];
+        self.model.weights().matrices().any(|matrix| matrix.tensor == tensor)
+            && !stream::stays(&file.tensors()[tensor], ty)
+            && with_block!(grid ty, _B => true, else false)
+    }
+
+    /// Writes every tensor that is not there yet, in the order of [`ordered`](Self::ordered), and says how the matrices
+    /// fared.
+    ///
+    /// # Errors
+    /// As of [`quantize`](crate::quantize).
+    pub(crate) fn write(
+        &self,
+        out: &mut TensorStream,
+        states: &States,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<(usize, Judgement)>, Error> {
+        let (file, n_layers) = (self.model.file(), self.model.config().n_layers);
+        let tensors = file.tensors();
+        let matrices = |l: usize| self.order.iter().filter(move |&&at| self.steps[at] == Step::Layer(l));
+        let layer_bytes = |l: usize| matrices(l).map(|&at| tensors[at].n_bytes).sum::<u64>();
+        // A layer's inputs are seen one after the other, each as far as the layer has to be run for it, about half of it;
+        // then it is run; and its matrices are made.
+        let reading: u64 = (0..n_layers).map(|l| READINGS * layer_bytes(l)).sum();
+        monitor.start(tensors.iter().map(|tensor| tensor.n_bytes).sum::<u64>() + reading);
+
+        let mut n_done = 0;
+        while n_done < self.order.len() && out.recover(tensors[self.order[n_done]].n_bytes, monitor)? {
+            n_done += 1;
+        }
+        let mut work = Work { course: self, out, monitor, n_done, judgements: Vec::new() };
+        work.step(Step::Before, HashMap::new())?;
+        let Some(&next) = self.order.get(n_done) else { return Ok(work.judgements) };
+        let options = LayersOptions {
+            context: self.windows.context,
+            threads: rayon::current_num_threads(),
+            types: self
+                .types
+                .iter()
+                .copied()
+                .filter(|ty| with_block!(grid *ty, _B => true, else false))
+                .collect(),
+        };
+        let new = || Layers::new(&self.model, &self.windows.tokens, &options);
+        let (mut layers, mut original) = (new()?, new()?);
+        let reached = match self.steps[next] {
+            Step::Before => 0,
+            Step::Layer(l) => l,
+            Step::Behind => n_layers,
+        };
+        // What was saved for a layer whose tensors are not all there is of no use: they are what it follows from.
+        let first = match states
+            .load(|_| {
+                vec![bytemuck::cast_slice_mut(layers.states()), bytemuck::cast_slice_mut(original.states())]
+            })
+            .filter(|&l| l <= reached)
+        {
+            Some(l) => l,
+            None => {
+                (layers, original) = (new()?, new()?);
+                0
+            }
+        };
+        for l in 0..first {
+            monitor.advance(READINGS * layer_bytes(l))?;
+        }
+        for l in first..n_layers {
+            let mut encoded = HashMap::new();
+            // Each input is seen behind matrices that are quantized already.
+            for matrices in inputs(&self.model, l) {
+                let bytes = layer_bytes(l) / 2;
+                let learned = work.learn(&mut layers, &mut original, Some(l), &matrices, bytes)?;
+                for matrix in matrices {
+                    if let Some(bytes) = learned.get(&matrix.tensor) {
+                        layers.replace(matrix, self.types[matrix.tensor], bytes.clone());
+                    }
+                }
+                encoded.extend(learned);
+            }
+            work.step(Step::Layer(l), encoded)?;
+            work.advance(&mut layers, l, layer_bytes(l) / 2)?;
+            work.advance(&mut original, l, layer_bytes(l) / 2)?;
+            layers.restore();
+            states.save(
+                l + 1,
+                &[bytemuck::cast_slice(layers.states()), bytemuck::cast_slice(original.states())],
+            )?;
+        }
+        let output = [&self.model.weights().output];
+        let encoded = work.learn(&mut layers, &mut original, None, &output, 0)?;
+        work.step(Step::Behind, encoded)?;
+        Ok(work.judgements)
+    }
+}
+
+impl Course {
+    /// Why a matrix' inputs are no numbers: the first weight up to it that is none, if there is one.
+    pub(super) fn not_finite(&self, matrix: &Matrix) -> Error {
+        let file = self.model.file();
+        for &at in &self.order {
+            let tensor = &file.tensors()[at];
+            if self.steps[at] > self.steps[matrix.tensor] {
+                break;
+            }
+            let mut row_floats = vec![0.0; tensor.n_cols() as usize];
+            for row in 0..tensor.n_rows() as usize {
+                if let Err(error) = stream::floats(file, tensor, row..row + 1, &mut row_floats) {
+                    return error;
+                }
+            }
+        }
+        Error::Calibration(format!(
+            "the inputs of `{}` are no finite numbers on the calibration text, though its weights are: the model cannot run",
+            file.tensors()[matrix.tensor].name
+        ))
+    }
+}
