@@ -1,6 +1,6 @@
 //! A panel of rows goes through the columns of a span.
 
-use super::panels::{LANES, Lanes, add_scaled, compiled};
+use super::panels::{DEPTH, LANES, Lanes, add_product, add_scaled, compiled};
 use super::span::Inner;
 use crate::Grid;
 
@@ -97,16 +97,71 @@ pub(super) fn descend<B: Grid>(
 }
 
 /// A symmetric square times a panel.
-#[inline(always)]
 pub(super) fn multiply(square: &[f32], panel: &[Lanes]) -> Span {
     let len = panel.len();
     let mut out = vec![[0.0; LANES]; len];
-    for (row, x) in square.chunks_exact(len).zip(panel) {
-        for (out, &factor) in out.iter_mut().zip(row) {
-            add_scaled(out, factor, x);
-        }
-    }
+    compiled(
+        #[inline(always)]
+        || {
+            for (row, x) in square.chunks_exact(len).zip(panel) {
+                for (out, &factor) in out.iter_mut().zip(row) {
+                    add_scaled(out, factor, x);
+                }
+            }
+        },
+    );
     out
+}
+
+/// `out[p][column] += Σ_k panels[column][k] · x[p][k]`, but for the k of the span that starts at `but`.
+pub(super) fn add_products(panels: &[Lanes], x: &[&[Lanes]], out: &mut [Span], but: Option<usize>) {
+    let depth = x.first().map_or(0, |x| x.len());
+    compiled(
+        #[inline(always)]
+        || {
+            for k in (0..depth).step_by(DEPTH) {
+                if but == Some(k) {
+                    continue;
+                }
+                let some = k..depth.min(k + DEPTH);
+                for (column, panel) in panels.chunks_exact(depth).enumerate() {
+                    for (x, out) in x.iter().zip(out.iter_mut()) {
+                        let out = &mut out.as_chunks_mut::<LANES>().0[column];
+                        add_product(&panel[some.clone()], &x[some.clone()], out);
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// What rows, `[panel][n]`, give for tokens: for each panel of tokens a tile for each panel of rows, upon what is in `base`,
+/// if there is something.
+pub(super) fn outputs(
+    n: usize,
+    tokens: &[Lanes],
+    rows: &[Lanes],
+    base: &[[Lanes; LANES]],
+) -> Vec<[Lanes; LANES]> {
+    let n_panels = rows.len() / n;
+    let mut outputs = vec![[[0.0; LANES]; LANES]; tokens.len() / n * n_panels];
+    if base.len() == outputs.len() {
+        outputs.copy_from_slice(base);
+    }
+    compiled(
+        #[inline(always)]
+        || {
+            for (tokens, outputs) in tokens.chunks_exact(n).zip(outputs.chunks_exact_mut(n_panels)) {
+                for k in (0..n).step_by(DEPTH) {
+                    let some = k..n.min(k + DEPTH);
+                    for (rows, output) in rows.chunks_exact(n).zip(outputs.iter_mut()) {
+                        add_product(&tokens[some.clone()], &rows[some.clone()], output);
+                    }
+                }
+            }
+        },
+    );
+    outputs
 }
 
 /// What errors cost, from them and their slopes.

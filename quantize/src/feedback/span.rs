@@ -2,7 +2,7 @@
 
 use super::factor::{lower_factor, solve};
 use super::moments::Input;
-use super::panels::{DEPTH, LANES, Lanes, add_scaled};
+use super::panels::{DEPTH, LANES, Lanes, add_scaled, compiled};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -100,19 +100,25 @@ impl Again {
         Self { columns, others, own, c, inner }
     }
 
-    /// Solves own · x = lanes, in place. To be called where the code is compiled.
-    #[inline(always)]
-    pub(super) fn solve(&self, lanes: &mut [Lanes]) {
-        let len = lanes.len();
-        solve(&self.c, lanes);
-        for i in (0..len).rev() {
-            let inverse = 1.0 / self.c[i * len + i];
-            let (rest, done) = lanes.split_at_mut(i);
-            let x = &mut done[0];
-            x.iter_mut().for_each(|x| *x *= inverse);
-            for (k, lanes) in rest.iter_mut().enumerate() {
-                add_scaled(lanes, -self.c[i * len + k], x);
-            }
-        }
+    /// Solves own · x = lanes, in place, for each panel.
+    pub(super) fn solve(&self, panels: &mut [Vec<Lanes>]) {
+        compiled(
+            #[inline(always)]
+            || {
+                for lanes in panels {
+                    let len = lanes.len();
+                    solve(&self.c, lanes);
+                    for i in (0..len).rev() {
+                        let inverse = 1.0 / self.c[i * len + i];
+                        let (rest, done) = lanes.split_at_mut(i);
+                        let x = &mut done[0];
+                        x.iter_mut().for_each(|x| *x *= inverse);
+                        for (k, lanes) in rest.iter_mut().enumerate() {
+                            add_scaled(lanes, -self.c[i * len + k], x);
+                        }
+                    }
+                }
+            },
+        );
     }
 }

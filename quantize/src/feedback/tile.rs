@@ -4,8 +4,8 @@
 //! vector. Errors are kept times their column's norm.
 
 use super::moments::Input;
-use super::panels::{DEPTH, LANES, Lanes, add_product, add_scaled, compiled};
-use super::round::{Span, costs, descend, fit, multiply, round};
+use super::panels::{LANES, Lanes, compiled};
+use super::round::{Span, add_products, costs, descend, fit, multiply, outputs, round};
 use super::span::{Again, Coming};
 use crate::Grid;
 
@@ -72,24 +72,12 @@ impl<B: Grid> Tile<B> {
                 wished.iter_mut().zip(changes).for_each(|(w, change)| *w += strength * change / norm);
             }
         }
-        let mut base = Vec::with_capacity(differences.len() / n * PANELS);
-        compiled(
-            #[inline(always)]
-            || {
-                for (tokens, difference) in input.held_out.chunks_exact(n).zip(differences.chunks_exact(n)) {
-                    for (original, changes) in self.original.chunks_exact(n).zip(changes.chunks_exact(n)) {
-                        let mut lacking = [[0.0; LANES]; LANES];
-                        let mut made_good = [[0.0; LANES]; LANES];
-                        add_product(difference, original, &mut lacking);
-                        add_product(tokens, changes, &mut made_good);
-                        for (lacking, made_good) in lacking.iter_mut().zip(&made_good) {
-                            add_scaled(lacking, -strength, made_good);
-                        }
-                        base.push(lacking);
-                    }
-                }
-            },
-        );
+        let mut base = outputs(n, differences, &self.original, &[]);
+        for (base, made_good) in base.iter_mut().zip(outputs(n, &input.held_out, changes, &[])) {
+            for (base, made_good) in base.as_flattened_mut().iter_mut().zip(made_good.as_flattened()) {
+                *base -= strength * made_good;
+            }
+        }
         (self.wished, self.base) = (Some(wished), base);
     }
 
@@ -125,25 +113,11 @@ impl<B: Grid> Tile<B> {
 
     /// Rounds the columns of a span for the first time; those behind it are done.
     pub(super) fn come(&mut self, input: &Input, span: &Coming) {
-        let (n, end, len) = (self.n, span.columns.end, span.columns.len());
-        let depth = n - end;
+        let (n, end) = (self.n, span.columns.end);
         let mut targets: Vec<Span> =
             (0..PANELS).map(|p| self.weights()[p * n..][span.columns.clone()].to_vec()).collect();
-        compiled(
-            #[inline(always)]
-            || {
-                for k in (0..depth).step_by(DEPTH) {
-                    let some = k..depth.min(k + DEPTH);
-                    for column in 0..len / LANES {
-                        let behind = &span.behind[column * depth..][some.clone()];
-                        for (p, target) in targets.iter_mut().enumerate() {
-                            let errors = &self.rounded.errors[p * n + end..][some.clone()];
-                            add_product(behind, errors, &mut target.as_chunks_mut::<LANES>().0[column]);
-                        }
-                    }
-                }
-            },
-        );
+        let errors = self.rounded.errors.chunks_exact(n).map(|errors| &errors[end..]);
+        add_products(&span.behind, &errors.collect::<Vec<_>>(), &mut targets, None);
         for (p, mut target) in targets.into_iter().enumerate() {
             let origin = &self.weights()[p * n..][span.columns.clone()];
             let norms = &input.norms[span.columns.clone()];
@@ -158,24 +132,9 @@ impl<B: Grid> Tile<B> {
         let (n, len) = (self.n, span.columns.len());
         let (columns, norms) = (&span.columns, &input.norms[span.columns.clone()]);
         let mut shifts: Vec<Span> = vec![vec![[0.0; LANES]; len]; PANELS];
-        compiled(
-            #[inline(always)]
-            || {
-                for k in (0..n).step_by(DEPTH).filter(|&k| k != columns.start) {
-                    let some = k..n.min(k + DEPTH);
-                    for column in 0..len / LANES {
-                        let others = &span.others[column * n..][some.clone()];
-                        for (p, shift) in shifts.iter_mut().enumerate() {
-                            let errors = &self.rounded.errors[p * n..][some.clone()];
-                            add_product(others, errors, &mut shift.as_chunks_mut::<LANES>().0[column]);
-                        }
-                    }
-                }
-                for shift in &mut shifts {
-                    span.solve(shift);
-                }
-            },
-        );
+        let errors: Vec<_> = self.rounded.errors.chunks_exact(n).collect();
+        add_products(&span.others, &errors, &mut shifts, Some(columns.start));
+        span.solve(&mut shifts);
         let per_row = n / B::LEN;
         let of_span = columns.start / B::LEN..columns.end / B::LEN;
         for (p, shift) in shifts.iter().enumerate() {
@@ -190,10 +149,7 @@ impl<B: Grid> Tile<B> {
             let mut scales = fit::<B>(&origin, &span.inner.importance);
             let (mut codes, mut errors) =
                 round::<B>(&origin, &mut origin.clone(), &scales, norms, &span.inner);
-            let (mut slopes, old_slopes) = compiled(
-                #[inline(always)]
-                || (multiply(&span.own, &errors), multiply(&span.own, &old)),
-            );
+            let (mut slopes, old_slopes) = (multiply(&span.own, &errors), multiply(&span.own, &old));
             let (costs, old_costs) = (costs(&errors, &slopes), costs(&old, &old_slopes));
             for lane in (0..LANES).filter(|&lane| old_costs[lane] <= costs[lane]) {
                 for j in 0..len {
@@ -207,14 +163,9 @@ impl<B: Grid> Tile<B> {
             for _ in 0..n_passes {
                 descend::<B>(&origin, &scales, norms, &span.own, &mut codes, &mut errors, &mut slopes);
             }
-            compiled(
-                #[inline(always)]
-                || {
-                    for (error, shift) in errors.iter_mut().zip(shift) {
-                        add_scaled(error, -1.0, shift);
-                    }
-                },
-            );
+            for (errors, shift) in errors.iter_mut().zip(shift) {
+                errors.iter_mut().zip(shift).for_each(|(error, shift)| *error -= shift);
+            }
             self.put(p, columns, &codes, &errors, &scales);
         }
     }
@@ -240,35 +191,11 @@ impl<B: Grid> Tile<B> {
 
     /// Squared error of each row's outputs, summed over the held-out tokens.
     pub(super) fn judge(&self, input: &Input, rounded: &Rounded<B>) -> [f64; ROWS] {
-        let n = self.n;
-        let mut sums = [0.0; ROWS];
-        compiled(
-            #[inline(always)]
-            || {
-                for (at, tokens) in input.held_out.chunks_exact(n).enumerate() {
-                    let mut outputs = [[[0.0; LANES]; LANES]; PANELS];
-                    if let Some(base) = self.base.get(at * PANELS..(at + 1) * PANELS) {
-                        outputs.copy_from_slice(base);
-                    }
-                    for k in (0..n).step_by(DEPTH) {
-                        let some = k..n.min(k + DEPTH);
-                        for (p, outputs) in outputs.iter_mut().enumerate() {
-                            add_product(
-                                &tokens[some.clone()],
-                                &rounded.errors[p * n..][some.clone()],
-                                outputs,
-                            );
-                        }
-                    }
-                    for (sum, row) in sums.iter_mut().zip(0..) {
-                        let outputs: &[Lanes; LANES] = &outputs[row / LANES];
-                        *sum +=
-                            outputs.iter().map(|token| f64::from(token[row % LANES]).powi(2)).sum::<f64>();
-                    }
-                }
-            },
-        );
-        sums
+        let outputs = outputs(self.n, &input.held_out, &rounded.errors, &self.base);
+        std::array::from_fn(|row| {
+            let tiles = outputs.iter().skip(row / LANES).step_by(PANELS);
+            tiles.flatten().map(|token| f64::from(token[row % LANES]).powi(2)).sum()
+        })
     }
 
     /// Takes a row from elsewhere.
