@@ -34,7 +34,7 @@ fn cost(ty: TensorType, weights: &[f32], decoded: &[f32], importance: Option<&[f
     let len = ty.block_len();
     let blocks =
         weights.chunks(len).zip(decoded.chunks(len)).enumerate().map(|(block, (weights, decoded))| {
-            let squares = weights.iter().map(|&x| f64::from(x).powi(2));
+            let squares = weights.iter().map(|&x| f64::from(x).clamp(-1e18, 1e18).powi(2));
             let mean = squares.clone().sum::<f64>() / len as f64;
             let errors = weights.iter().zip(decoded).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2));
             let costs = errors.zip(squares).enumerate().map(|(at, (error, square))| {
