@@ -37,7 +37,8 @@ impl Dtype {
         }
     }
 
-    pub(crate) fn bytes(self, values: &[f32]) -> Vec<u8> {
+    /// The numbers as they lie in a file.
+    pub fn bytes(self, values: &[f32]) -> Vec<u8> {
         match self {
             Self::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
             Self::F16 => values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect(),
@@ -80,13 +81,14 @@ pub fn tensors_of(file: &gguf::File) -> Vec<Tensor> {
     file.tensors().iter().map(tensor).collect()
 }
 
-/// What shard `index` of `n` holds of a tensor: embeddings, `wo` and `w2` are cut by columns, other matrices by rows;
-/// norms are copied.
-fn shard(tensor: &Tensor, index: usize, n: usize) -> Tensor {
+/// The matrices that are cut by columns. Llama 3's embeddings are cut by rows.
+const BY_COLUMNS: [&str; 3] = ["wo.weight", "w2.weight", "tok_embeddings.weight"];
+const LLAMA_3_BY_COLUMNS: &[&str] = BY_COLUMNS.split_at(2).0;
+
+/// What shard `index` of `n` holds of a tensor. What is not cut by columns is cut by rows; norms are copied.
+fn shard(tensor: &Tensor, index: usize, n: usize, by_columns: &[&str]) -> Tensor {
     let [rows, cols] = tensor.shape[..] else { return tensor.clone() };
-    let by_columns =
-        ["tok_embeddings.weight", "wo.weight", "w2.weight"].iter().any(|end| tensor.name.ends_with(end));
-    let (shape, values) = if by_columns {
+    let (shape, values) = if by_columns.iter().any(|end| tensor.name.ends_with(end)) {
         let part = cols / n;
         let rows_of_part = tensor.values.chunks(cols).flat_map(|row| &row[index * part..][..part]).copied();
         (vec![rows, part], rows_of_part.collect())
@@ -106,11 +108,35 @@ pub fn write(
     params: &str,
     tokenizer: &Path,
 ) -> std::io::Result<()> {
+    write_cut(folder, n_shards, dtype, tensors, params, tokenizer, &BY_COLUMNS)
+}
+
+/// The same, cut as Llama 3's.
+pub fn write_llama_3(
+    folder: &Path,
+    n_shards: usize,
+    dtype: Dtype,
+    tensors: &[Tensor],
+    params: &str,
+    tokenizer: &Path,
+) -> std::io::Result<()> {
+    write_cut(folder, n_shards, dtype, tensors, params, tokenizer, LLAMA_3_BY_COLUMNS)
+}
+
+fn write_cut(
+    folder: &Path,
+    n_shards: usize,
+    dtype: Dtype,
+    tensors: &[Tensor],
+    params: &str,
+    tokenizer: &Path,
+    by_columns: &[&str],
+) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("params.json"), params)?;
     std::fs::copy(tokenizer, folder.join("tokenizer.model"))?;
     for index in 0..n_shards {
-        let part: Vec<_> = tensors.iter().map(|tensor| shard(tensor, index, n_shards)).collect();
+        let part: Vec<_> = tensors.iter().map(|tensor| shard(tensor, index, n_shards, by_columns)).collect();
         let file = std::fs::File::create(folder.join(format!("consolidated.{index:02}.pth")))?;
         let storages = part.iter().map(|tensor| dtype.bytes(&tensor.values));
         archive(std::io::BufWriter::new(file), &pickle(&part, dtype), storages)?;

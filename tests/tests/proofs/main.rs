@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod chat;
+mod converter;
 mod files;
 mod golden;
 mod llama3;
