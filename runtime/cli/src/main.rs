@@ -14,7 +14,6 @@
 #![forbid(unsafe_code)]
 
 mod commands;
-mod cut_file;
 mod error;
 mod fault;
 mod flags;
@@ -43,11 +42,14 @@ struct Cli {
     command: commands::Command,
 }
 
+const CUT_FILE: &str = "llamita: a file ended while it was in use, before bytes that its header tells of: it was cut or \
+    written anew in its place, or its disk is failing; start again once it is whole\n";
+
 fn main() -> ExitCode {
     fault::install_hook();
     let cli = Cli::parse_from(std::env::args_os().map(one_dash));
     interrupt::install();
-    cut_file::install();
+    gguf::explain_cut_files(CUT_FILE);
     let result = fault::guard(|| cli.command.run());
     ExitCode::from(result.map_or_else(|error| report(&error), |()| 0))
 }

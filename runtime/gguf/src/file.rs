@@ -52,8 +52,9 @@ pub struct File {
 impl File {
     /// Maps and checks a file. Nothing of a tensor's data is read.
     ///
-    /// The file must keep its bytes while it is open: a program that shortens it ends this one (SIGBUS). Replacing it,
-    /// as [`Output`](crate::Output) does, is harmless: the map holds the old one.
+    /// The file must keep its bytes while it is open: a program that shortens it ends this one (SIGBUS; see
+    /// [`explain_cut_files`](crate::explain_cut_files)). Replacing it, as [`Output`](crate::Output) does, is harmless: the
+    /// map holds the old one.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let failed = |source| Error::io(path, "cannot be opened")(source);

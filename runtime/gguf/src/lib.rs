@@ -16,11 +16,12 @@
 //!   in linear time (tensors are sorted once, to find those that overlap).
 //! - **An error is a place and a sentence**: byte, field, what is wrong, what to do.
 //!
-//! The parser is a function of a byte slice ([`File`] only maps it), so that a test can hand it anything. Mapping is the
-//! one `unsafe` of the room.
+//! The parser is a function of a byte slice ([`File`] only maps it), so that a test can hand it anything. Mapping, and what
+//! is said when a map fails, are the `unsafe` of the room.
 //! What is not here: anything about a model. Which keys there must be is the engine's matter.
 
 mod cursor;
+mod cut;
 mod error;
 mod file;
 mod foreign;
@@ -32,6 +33,7 @@ mod value;
 mod wire;
 mod writer;
 
+pub use cut::explain_cut_files;
 pub use error::{Error, KeyError, Shown};
 pub use file::{File, TensorInfo};
 pub use metadata::Metadata;
