@@ -102,7 +102,7 @@ pub(crate) fn anew<T>(x: &T) -> &T {
     let mut address: *const T = x;
     // SAFETY: no instruction at all, only a comment that names the register, so the pointer is still the reference's.
     unsafe {
-        core::arch::asm!("/* {0} */", inout(reg) address, options(pure, nomem, nostack, preserves_flags));
+        core::arch::asm!("/* {0} */", inout(reg) address, options(pure, readonly, nostack, preserves_flags));
         &*address
     }
 }
