@@ -94,10 +94,6 @@ pub(crate) fn settled(mut x: __m256i) -> __m256i {
 
 /// The same place, of which the compiler does not know that it has been read.
 #[inline(always)]
-#[expect(
-    clippy::pointers_in_nomem_asm_block,
-    reason = "the block reads nothing: it hands the pointer through"
-)]
 pub(crate) fn anew<T>(x: &T) -> &T {
     let mut address: *const T = x;
     // SAFETY: no instruction at all, only a comment that names the register, so the pointer is still the reference's.
