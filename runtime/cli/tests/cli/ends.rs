@@ -143,7 +143,11 @@ fn a_signal_during_a_conversion_leaves_nothing() {
         signal(&child, kind);
         let ended = Ended::from(child.wait_with_output().expect("it ends"));
         assert_eq!(ended.status, Some(130), "{kind:?}: {}", ended.stderr);
-        assert!(ended.stderr.contains("interrupted, and nothing is kept"), "{kind:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains("interrupted") && ended.stderr.contains("with --resume"),
+            "{kind:?}: {}",
+            ended.stderr
+        );
         let left: Vec<_> = out.path().read_dir().expect("the folder").flatten().collect();
         assert!(left.is_empty(), "{kind:?}: {left:?}");
     }
