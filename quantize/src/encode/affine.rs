@@ -5,7 +5,8 @@
 //! Σ(x − x̄)² − C² / (n V), where C = n Σxq − Σx Σq and V = n Σq² − (Σq)². (All sums are weighted by importance, n too.)
 
 use super::lanes::{
-    MAX_SCALE, MIN_SCALE, ends, extreme, inverse, least, round, round_to_i8, sums, to_half, to_scales,
+    MAX_SCALE, MIN_SCALE, clamped, ends, extreme, inverse, least, round, round_to_i8, sums, to_half,
+    to_scales,
 };
 use super::pack::{fifth_bits, nibbles};
 use super::{Grid, exactly, processor};
@@ -66,7 +67,7 @@ fn nearest<const T: i32>(&Line { d, m, inverse }: &Line, weight: f32) -> (u8, f3
 #[inline(always)]
 fn fit<const T: i32>(weights: &[f32], importance: &[f32]) -> Line {
     let top = T as f32;
-    let x = &exactly::<32, f32>(weights).map(|w| w.clamp(-MAX_SCALE, MAX_SCALE * (top + 1.0)));
+    let x = &clamped::<32>(weights, -MAX_SCALE, MAX_SCALE * (top + 1.0));
     let importance = exactly::<32, f32>(importance);
     if extreme(x).abs() < 0.5 * MIN_SCALE {
         return Line { d: 0.0, m: 0.0, inverse: 0.0 };

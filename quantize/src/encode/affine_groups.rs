@@ -7,7 +7,7 @@
 
 use super::affine::best_line;
 use super::lanes::{
-    MAX_SCALE, MIN_SCALE, ends, extreme, inverse, least, round, round_to_i8, sums, to_scales,
+    MAX_SCALE, MIN_SCALE, clamped, ends, extreme, inverse, least, round, round_to_i8, sums, to_scales,
 };
 use super::pack::{scales_and_mins, two_bits};
 use super::{Grid, exactly, processor};
@@ -154,7 +154,7 @@ fn fit<const T: i32, const GROUP: usize, const N: usize, const TOP: i32>(
 ) -> Lines<N> {
     let top = TOP as f32;
     let limit = MAX_SCALE * top;
-    let x = &exactly::<256, f32>(weights).map(|w| w.clamp(-limit, limit * T as f32));
+    let x = &clamped::<256>(weights, -limit, limit * T as f32);
     if extreme(x).abs() < 0.5 * MIN_SCALE {
         return Lines::of([0.0; 2], [0.0; N], [0.0; N]);
     }

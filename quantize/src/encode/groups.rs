@@ -6,7 +6,7 @@
 //! of either sign are tried, by the error itself. With levels and scales chosen, the best `d` has a closed form; with that
 //! the neighbours are tried again, as long as it pays.
 
-use super::lanes::{MAX_SCALE, MIN_SCALE, errors, extreme, inverse, least, round, sums, to_scales};
+use super::lanes::{MAX_SCALE, MIN_SCALE, clamped, errors, extreme, inverse, least, round, sums, to_scales};
 use super::levels::{Integers, Iq4, Levels, best_step};
 use super::pack::{nibbles, two_bits};
 use super::{Grid, exactly, processor};
@@ -141,7 +141,7 @@ fn fit<L: Levels, const GROUP: usize, const N: usize, const TOP: i32>(
 ) -> Groups<N> {
     let top = TOP as f32;
     let limit = MAX_SCALE * (top - 1.0) * -L::LOW;
-    let x = &exactly::<256, f32>(weights).map(|w| w.clamp(-limit, limit));
+    let x = &clamped::<256>(weights, -limit, limit);
     if extreme(x).abs() < 0.5 * MIN_SCALE {
         return Groups::of(0.0, [0.0; N]);
     }

@@ -4,6 +4,7 @@
 //! vector instructions of them on any machine and nothing is added across a vector. (One candidate at a time with the
 //! weights in the lanes ended each sum in a chain of shuffles and scalar additions, and took twice as long.)
 
+use super::exactly;
 use super::levels::Levels;
 
 /// Adding this to a number below 2²² leaves its nearest integer (ties to even) in the low bits of the sum. The
@@ -58,21 +59,17 @@ pub(super) fn errors<const K: usize, L: Levels>(x: &[f32], importance: &[f32], s
     errors
 }
 
-/// The lane of the smallest number; the first of equals. `K` is a power of two.
+/// The lane of the smallest number; the first of equals.
 #[inline(always)]
 pub(super) fn least<const K: usize>(numbers: &[f32; K]) -> usize {
-    // By halves, and then by a mask: a chain of comparisons took as long as the sums.
-    let mut least = *numbers;
-    let mut n = K / 2;
-    while n > 0 {
-        for lane in 0..n {
-            least[lane] = if least[lane + n] < least[lane] { least[lane + n] } else { least[lane] };
-        }
-        n /= 2;
+    // The number first, then its lane by a mask: a chain of lanes took as long as the sums.
+    let mut least = numbers[0];
+    for &number in &numbers[1..] {
+        least = if number < least { number } else { least };
     }
     let mut equal = 0_u32;
     for (lane, &number) in numbers.iter().enumerate() {
-        equal |= u32::from(number == least[0]) << lane;
+        equal |= u32::from(number == least) << lane;
     }
     (equal.trailing_zeros() as usize).min(K - 1)
 }
@@ -84,6 +81,16 @@ pub(super) fn extreme(x: &[f32]) -> f32 {
     let largest = x.iter().fold(0, |largest, x| (x.abs().to_bits() as i32).max(largest));
     let largest = f32::from_bits(largest as u32);
     if x.contains(&largest) { largest } else { -largest }
+}
+
+/// Weights within a range. (`map` over so long an array is not inlined, nor compiled for the processor.)
+#[inline(always)]
+pub(super) fn clamped<const N: usize>(weights: &[f32], low: f32, high: f32) -> [f32; N] {
+    let mut x = *exactly::<N, f32>(weights);
+    for x in &mut x {
+        *x = x.clamp(low, high);
+    }
+    x
 }
 
 /// Smallest and largest weight.
@@ -102,7 +109,11 @@ pub(super) fn ends(x: &[f32]) -> (f32, f32) {
 /// Scales as the file will hold them: rounded to halves, not 0, not infinite.
 #[inline(always)]
 pub(super) fn to_scales<const K: usize>(scales: [f32; K]) -> [f32; K] {
-    scales.map(|d| to_half(d.abs().clamp(MIN_SCALE, MAX_SCALE)).copysign(d))
+    let mut scales = scales;
+    for d in &mut scales {
+        *d = to_half(d.abs().clamp(MIN_SCALE, MAX_SCALE)).copysign(*d);
+    }
+    scales
 }
 
 /// A half that is nearest to a number between 0 and the largest half. (The conversion of `half` is a call for each number.)

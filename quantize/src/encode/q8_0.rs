@@ -5,7 +5,7 @@
 //! The largest weight lands on an integer in each of them, so that a block which was a `Q8_0` before comes out as it
 //! was (if its scale is a normal half, with all its bits).
 
-use super::lanes::{MAX_SCALE, MIN_SCALE, errors, extreme, least, round, round_to_i8, to_scales};
+use super::lanes::{MAX_SCALE, MIN_SCALE, clamped, errors, extreme, least, round, round_to_i8, to_scales};
 use super::levels::Levels;
 use super::symmetric::Scale;
 use super::{Grid, exactly, processor};
@@ -58,7 +58,7 @@ impl Grid for Q8_0 {
 #[inline(always)]
 fn fit(weights: &[f32], importance: &[f32]) -> Scale {
     const LIMIT: f32 = MAX_SCALE * TOP;
-    let x = &exactly::<32, f32>(weights).map(|w| w.clamp(-LIMIT, LIMIT));
+    let x = &clamped::<32>(weights, -LIMIT, LIMIT);
     let max = extreme(x).abs();
     if max < 0.5 * MIN_SCALE {
         return Scale::of(0.0);

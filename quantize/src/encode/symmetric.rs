@@ -1,6 +1,6 @@
 //! One scale, of either sign: `Q4_0` and `Q5_0` with integers −N…N−1, `IQ4_NL` with levels that lie closer around zero.
 
-use super::lanes::{MAX_SCALE, MIN_SCALE, errors, extreme, inverse, least, to_scales};
+use super::lanes::{MAX_SCALE, MIN_SCALE, clamped, errors, extreme, inverse, least, to_scales};
 use super::levels::{Integers, Iq4, Levels, best_step};
 use super::pack::{fifth_bits, nibbles};
 use super::{Grid, exactly, processor};
@@ -90,7 +90,7 @@ const NEAR: [f32; 8] = [0.0, 1.0, 0.985, 1.015, 0.97, 1.03, 0.955, 1.045];
 #[inline(always)]
 fn fit<L: Levels>(weights: &[f32], importance: &[f32]) -> Scale {
     let limit = MAX_SCALE * -L::LOW;
-    let x = &exactly::<32, f32>(weights).map(|w| w.clamp(-limit, limit));
+    let x = &clamped::<32>(weights, -limit, limit);
     let importance = exactly::<32, f32>(importance);
     let max = extreme(x);
     if max.abs() < 0.5 * MIN_SCALE {

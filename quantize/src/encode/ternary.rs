@@ -3,7 +3,7 @@
 //! What is decided is which weights are not 0: those above a threshold. For them the best scale is their mean magnitude, and the
 //! error is Σx² less (Σ|x|)² / n over them. Thresholds are tried in steps of a fifth, then more closely around the best.
 
-use super::lanes::{MAX_SCALE, MIN_SCALE, extreme, least, round, round_to_i8, sums, to_scales};
+use super::lanes::{MAX_SCALE, MIN_SCALE, clamped, extreme, least, round, round_to_i8, sums, to_scales};
 use super::pack::two_bits;
 use super::symmetric::Scale;
 use super::{Grid, exactly, processor};
@@ -73,7 +73,7 @@ const RATIO: f32 = 0.8;
 
 #[inline(always)]
 fn fit(weights: &[f32], importance: &[f32]) -> Scale {
-    let x = &exactly::<256, f32>(weights).map(|w| w.clamp(-MAX_SCALE, MAX_SCALE));
+    let x = &clamped::<256>(weights, -MAX_SCALE, MAX_SCALE);
     let importance = exactly::<256, f32>(importance);
     let max = extreme(x).abs();
     if max < 0.5 * MIN_SCALE {
