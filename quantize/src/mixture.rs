@@ -144,11 +144,11 @@ fn of_matrix(file_type: FileType, tensor: &Tensor<'_>, category: Category, place
         (_, Category::Output) if most.row_bytes(tensor.n_cols()).is_none() => TensorType::Q8_0,
         (_, Category::Output) => TensorType::Q6K,
         (_, Category::Value | Category::Key) if place.model.n_experts == 8 => TensorType::Q8_0,
-        _ => match rules::find(file_type, category, place).unwrap_or(most) {
-            TensorType::Q3K | TensorType::Q4K if category == Category::Value && place.model.is_70b() => {
-                TensorType::Q5K
-            }
-            ty => ty,
-        },
+        _ => {
+            let ty = rules::find(file_type, category, place).unwrap_or(most);
+            let is_small = [TensorType::Q3K, TensorType::Q4K].contains(&ty);
+            let is_cheap = category == Category::Value && place.model.is_70b();
+            if is_small && is_cheap { TensorType::Q5K } else { ty }
+        }
     }
 }

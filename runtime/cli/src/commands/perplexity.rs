@@ -63,6 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         )));
     }
 
+    let base = args.kl_base.as_deref().map(Base::open).transpose()?;
     let mut session = generation::new_session(&model, &args.engine.fixed_options(context))?;
     let progress = Progress::new("reading", Unit::Tokens);
     progress.set_total((tokens.len() / context * context) as u64);
@@ -84,8 +85,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         }
         let mut reference = generation::new_session(&original, &args.engine.fixed_options(context))?;
         Measured::Against(engine::divergence(&mut session, &mut reference, &tokens, context, by_divergence)?)
-    } else if let Some(path) = &args.kl_base {
-        Measured::Against(Base::open(path)?.divergence(&mut session, &tokens, context, by_divergence)?)
+    } else if let Some(base) = base {
+        Measured::Against(base.divergence(&mut session, &tokens, context, by_divergence)?)
     } else if let Some(path) = &args.save_kl_base {
         interrupt::file_is_written();
         Measured::Alone(Base::save(path, &mut session, &tokens, context, by_perplexity)?)

@@ -2,7 +2,7 @@
 
 use crate::{Ended, arg, llamita, model};
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -49,9 +49,11 @@ fn replace(path: &Path) {
     fs::rename(other, path).expect("it is ours");
 }
 
+/// In place: a file that is made anew is empty for a moment, and then it is a cut one.
 fn write_to(path: &Path) {
     let bytes = fs::read(path).expect("it is there");
-    fs::write(path, bytes).expect("it is ours");
+    let mut file = File::options().write(true).open(path).expect("it is ours");
+    file.write_all(&bytes).expect("there is room");
 }
 
 #[test]

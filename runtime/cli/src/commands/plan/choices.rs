@@ -1,6 +1,5 @@
 //! What would make a model that does not fit faster: a shorter context, a smaller cache, a smaller file.
 
-use blocks::TensorType;
 use engine::{MemoryPlan, Model, SessionOptions, Speeds};
 use kernels::{CacheType, CacheTypes};
 use quantize::FileType;
@@ -62,17 +61,28 @@ pub(super) fn choices(
     contexts.chain(caches).chain(files).filter(is_worth).collect()
 }
 
+/// Of file types of about the same size, the one to take.
+const FILE_TYPES: [FileType; 8] = [
+    FileType::Q8_0,
+    FileType::Q6K,
+    FileType::Q5KM,
+    FileType::Q4KM,
+    FileType::Q4_0,
+    FileType::Iq4Xs,
+    FileType::Q3KM,
+    FileType::Q2K,
+];
+
 /// Types of files that are smaller than this one, and about which part of it they are. The types of a few tensors that
 /// such files keep more exact are left out of account.
 fn smaller_files(model: &Model) -> impl Iterator<Item = (&'static str, f64)> {
     let tensors = model.file().tensors();
     let n_bytes: u64 = tensors.iter().map(|tensor| tensor.n_bytes).sum();
     let n_weights: u64 = tensors.iter().map(gguf::TensorInfo::n_elements).sum();
-    FileType::all().filter_map(move |file| {
-        let name = file.name();
-        let bits = |ty: TensorType| ty.block_bytes() as f64 / ty.block_len() as f64;
-        let ty = TensorType::all().filter(|ty| name.starts_with(&ty.name().to_ascii_lowercase()));
-        let part = bits(ty.max_by_key(|ty| ty.name().len())?) * n_weights as f64 / n_bytes as f64;
-        (part < 0.95).then_some((name, part))
+    FILE_TYPES.into_iter().filter_map(move |file| {
+        let ty = file.matrices();
+        let bits = ty.block_bytes() as f64 / ty.block_len() as f64;
+        let part = bits * n_weights as f64 / n_bytes as f64;
+        (part < 0.95).then_some((file.name(), part))
     })
 }
