@@ -12,6 +12,22 @@ use std::ops::ControlFlow;
 
 const PROMPT: &str = "The old house stood at the end of the lane,";
 
+/// Among them they hold every type of block but those for experts and ternary models; an emulated processor is slow.
+const FILE_TYPES: [FileType; 12] = [
+    FileType::F32,
+    FileType::F16,
+    FileType::Bf16,
+    FileType::Q8_0,
+    FileType::Q5_1,
+    FileType::Q5_0,
+    FileType::Q4_1,
+    FileType::Q4_0,
+    FileType::Q4KM,
+    FileType::Iq4Xs,
+    FileType::Q3KM,
+    FileType::Q2K,
+];
+
 #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Golden {
     /// 48 greedy tokens.
@@ -47,14 +63,13 @@ fn made_here(file_type: FileType) -> Golden {
 }
 
 #[test]
-fn every_file_type_generates_its_golden_text() {
+fn a_file_of_each_type_generates_its_golden_text() {
     let path = package().join("golden/novel-8m.json");
-    let made: BTreeMap<&str, Golden> = FileType::all().map(|ty| (ty.name(), made_here(ty))).collect();
+    let made: BTreeMap<&str, Golden> = FILE_TYPES.iter().map(|&ty| (ty.name(), made_here(ty))).collect();
     if std::env::var_os("LLAMITA_BLESS").is_some() {
         std::fs::write(&path, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
     }
     let text = std::fs::read(&path).unwrap();
     let golden: BTreeMap<&str, Golden> = serde_json::from_slice(&text).unwrap();
     assert_eq!(made, golden);
-    assert_eq!(golden.len(), 8);
 }
