@@ -20,8 +20,8 @@ use solve::Choice;
 
 /// What a matrix may become where nobody says: a type for each half bit or so.
 const TYPES: [TensorType; 7] = {
-    use TensorType::*;
-    [Q2K, Q3K, Iq4Xs, Q4K, Q5K, Q6K, Q8_0]
+    use TensorType as T;
+    [T::Q2K, T::Q3K, T::Iq4Xs, T::Q4K, T::Q5K, T::Q6K, T::Q8_0]
 };
 
 /// Multiples of which tensors begin at, where a file says nothing else.

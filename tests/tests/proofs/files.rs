@@ -51,11 +51,11 @@ fn check_tensors(file: &File, file_type: FileType) {
         };
         let expected = match (tensor.shape.len(), tensor.name.as_str()) {
             (1, _) => TensorType::F32,
-            (_, "output.weight") if most.is_quantized() && most != TensorType::Q8_0 => TensorType::Q6K,
+            (_, "output.weight") if most.is_quantized() && TensorType::Q8_0 != most => TensorType::Q6K,
             (_, name) if ["attn_v", "attn_output", "ffn_down"].iter().any(|kind| name.contains(kind)) => {
                 tensor.ty
             }
-            (_, "token_embd.weight") if matches!(most, TensorType::Tq1_0 | TensorType::Tq2_0) => {
+            (_, "token_embd.weight") if [TensorType::Tq1_0, TensorType::Tq2_0].contains(&most) => {
                 TensorType::Q4K
             }
             _ => most,
