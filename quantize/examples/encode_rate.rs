@@ -1,5 +1,5 @@
 //! What the encoders lose and how fast they are, on this machine and on one core:
-//! `cargo run --release -p llamita-quantize --example encode_rate`.
+//! `cargo run --release -p llamita-quantize --example encode_rate`, with the types' names behind `--` where not all are asked.
 
 use blocks::{Block, TensorType, with_block};
 use std::time::Instant;
@@ -14,7 +14,8 @@ fn main() {
     let weights = gaussian(N_WEIGHTS);
     let power = weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>();
     println!("type    Mweights/s   RMSE / RMS");
-    for ty in TensorType::all() {
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    for ty in TensorType::all().filter(|ty| asked.is_empty() || asked.iter().any(|name| name == ty.name())) {
         with_block!(ty, B => {
             let mut out = vec![0u8; N_WEIGHTS / B::LEN * size_of::<B>()];
             llamita_quantize::encode(ty, &weights, None, &mut out);

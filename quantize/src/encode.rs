@@ -86,21 +86,30 @@ impl<B: Grid> Encode for B {
             out.len()
         );
         let (mut costs, mut codes) = ([0.0; MAX_LEN], [0; MAX_LEN]);
-        for (block, (weights, out)) in weights.chunks_exact(B::LEN).zip(out).enumerate() {
-            let importance = importance.map(|all| &all[block * B::LEN..]);
-            // Cut again where the loops are, which have a constant length so.
-            processor::run(|| {
-                price(&weights[..B::LEN], importance.map(|all| &all[..B::LEN]), &mut costs[..B::LEN])
-            });
-            let scales = B::fit(weights, &costs[..B::LEN]);
-            *out = processor::run(|| {
-                for (at, (code, &weight)) in codes[..B::LEN].iter_mut().zip(&weights[..B::LEN]).enumerate() {
-                    *code = B::nearest(&scales, at, weight).0;
+        processor::run(
+            #[inline(always)]
+            || {
+                for (block, (weights, out)) in weights.chunks_exact(B::LEN).zip(out).enumerate() {
+                    let importance = importance.map(|all| &all[block * B::LEN..][..B::LEN]);
+                    // Cut again where the loops are, which have a constant length so.
+                    price(&weights[..B::LEN], importance, &mut costs[..B::LEN]);
+                    let scales = B::fit(weights, &costs[..B::LEN]);
+                    for (at, (code, &weight)) in codes[..B::LEN].iter_mut().zip(&weights[..B::LEN]).enumerate() {
+                        *code = B::nearest(&scales, at, weight).0;
+                    }
+                    *out = B::pack(&scales, &codes[..B::LEN]);
                 }
-                B::pack(&scales, &codes[..B::LEN])
-            });
-        }
+            },
+        );
     }
+}
+
+/// [`Grid::fit`], compiled for this processor.
+pub(crate) fn fit<B: Grid>(weights: &[f32], importance: &[f32]) -> B::Scales {
+    processor::run(
+        #[inline(always)]
+        || B::fit(weights, importance),
+    )
 }
 
 /// What an error in each weight of a block costs: its importance, times √(1 + x² / σ²), σ² being the mean of x².

@@ -9,7 +9,7 @@ use super::lanes::{
     to_scales,
 };
 use super::pack::{fifth_bits, nibbles};
-use super::{Grid, exactly, processor};
+use super::{Grid, exactly};
 use blocks::{F16, Q4_1, Q5_1};
 
 /// A block's scale and minimum.
@@ -23,8 +23,9 @@ pub struct Line {
 impl Grid for Q4_1 {
     type Scales = Line;
 
+    #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Line {
-        processor::run(|| fit::<15>(weights, importance))
+        fit::<15>(weights, importance)
     }
 
     #[inline(always)]
@@ -41,8 +42,9 @@ impl Grid for Q4_1 {
 impl Grid for Q5_1 {
     type Scales = Line;
 
+    #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Line {
-        processor::run(|| fit::<31>(weights, importance))
+        fit::<31>(weights, importance)
     }
 
     #[inline(always)]

@@ -10,7 +10,7 @@ use super::lanes::{
     MAX_SCALE, MIN_SCALE, clamped, ends, extreme, inverse, least, round, round_to_i8, sums, to_scales,
 };
 use super::pack::{scales_and_mins, two_bits};
-use super::{Grid, exactly, processor};
+use super::{Grid, exactly};
 use blocks::{F16, Q2K, Q4K, Q5K};
 
 /// A block's scales and its groups'.
@@ -56,8 +56,9 @@ impl<const N: usize> Lines<N> {
 impl Grid for Q2K {
     type Scales = Lines<16>;
 
+    #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Lines<16> {
-        processor::run(|| fit::<3, 16, 16, 15>(weights, importance))
+        fit::<3, 16, 16, 15>(weights, importance)
     }
 
     #[inline(always)]
@@ -76,8 +77,9 @@ impl Grid for Q2K {
 impl Grid for Q4K {
     type Scales = Lines<8>;
 
+    #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Lines<8> {
-        processor::run(|| fit::<15, 32, 8, 63>(weights, importance))
+        fit::<15, 32, 8, 63>(weights, importance)
     }
 
     #[inline(always)]
@@ -95,8 +97,9 @@ impl Grid for Q4K {
 impl Grid for Q5K {
     type Scales = Lines<8>;
 
+    #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Lines<8> {
-        processor::run(|| fit::<31, 32, 8, 63>(weights, importance))
+        fit::<31, 32, 8, 63>(weights, importance)
     }
 
     #[inline(always)]

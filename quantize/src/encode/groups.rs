@@ -9,7 +9,7 @@
 use super::lanes::{MAX_SCALE, MIN_SCALE, clamped, errors, extreme, inverse, least, round, sums, to_scales};
 use super::levels::{Integers, Iq4, Levels, best_step};
 use super::pack::{nibbles, two_bits};
-use super::{Grid, exactly, processor};
+use super::{Grid, exactly};
 use blocks::{F16, Iq4Xs, Q3K, Q6K};
 use bytemuck::Zeroable;
 
@@ -39,8 +39,9 @@ impl<const N: usize> Groups<N> {
 impl Grid for Q3K {
     type Scales = Groups<16>;
 
+    #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Groups<16> {
-        processor::run(|| fit::<Integers<4>, 16, 16, 32>(weights, importance))
+        fit::<Integers<4>, 16, 16, 32>(weights, importance)
     }
 
     #[inline(always)]
@@ -69,8 +70,9 @@ impl Grid for Q3K {
 impl Grid for Q6K {
     type Scales = Groups<16>;
 
+    #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Groups<16> {
-        processor::run(|| fit::<Integers<32>, 16, 16, 128>(weights, importance))
+        fit::<Integers<32>, 16, 16, 128>(weights, importance)
     }
 
     #[inline(always)]
@@ -97,8 +99,9 @@ impl Grid for Q6K {
 impl Grid for Iq4Xs {
     type Scales = Groups<8>;
 
+    #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Groups<8> {
-        processor::run(|| fit::<Iq4, 32, 8, 32>(weights, importance))
+        fit::<Iq4, 32, 8, 32>(weights, importance)
     }
 
     #[inline(always)]

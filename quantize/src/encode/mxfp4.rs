@@ -3,7 +3,7 @@
 use super::lanes::{extreme, inverse, least, sums};
 use super::pack::nibbles;
 use super::symmetric::Scale;
-use super::{Grid, exactly, processor};
+use super::{Grid, exactly};
 use blocks::{FP4_LEVELS, Mxfp4};
 
 /// The powers that are used. Below, inverses are infinite; above, the largest level would be.
@@ -12,8 +12,9 @@ const POWERS: std::ops::RangeInclusive<i32> = 1..=252;
 impl Grid for Mxfp4 {
     type Scales = Power;
 
+    #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Power {
-        processor::run(|| fit(weights, importance))
+        fit(weights, importance)
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@
 use super::lanes::{MAX_SCALE, MIN_SCALE, clamped, errors, extreme, least, round, round_to_i8, to_scales};
 use super::levels::Levels;
 use super::symmetric::Scale;
-use super::{Grid, exactly, processor};
+use super::{Grid, exactly};
 use blocks::{F16, Q8_0};
 
 /// −128 is left out: without it a product of two codes and its negative have the same range.
@@ -39,8 +39,9 @@ impl Levels for Bytes {
 impl Grid for Q8_0 {
     type Scales = Scale;
 
+    #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Scale {
-        processor::run(|| fit(weights, importance))
+        fit(weights, importance)
     }
 
     #[inline(always)]

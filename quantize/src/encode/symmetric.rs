@@ -3,7 +3,7 @@
 use super::lanes::{MAX_SCALE, MIN_SCALE, clamped, errors, extreme, inverse, least, to_scales};
 use super::levels::{Integers, Iq4, Levels, best_step};
 use super::pack::{fifth_bits, nibbles};
-use super::{Grid, exactly, processor};
+use super::{Grid, exactly};
 use blocks::{F16, Iq4Nl, Q4_0, Q5_0};
 
 /// A block's one scale, and its inverse.
@@ -23,8 +23,9 @@ impl Scale {
 impl Grid for Q4_0 {
     type Scales = Scale;
 
+    #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Scale {
-        processor::run(|| fit::<Integers<8>>(weights, importance))
+        fit::<Integers<8>>(weights, importance)
     }
 
     #[inline(always)]
@@ -41,8 +42,9 @@ impl Grid for Q4_0 {
 impl Grid for Q5_0 {
     type Scales = Scale;
 
+    #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Scale {
-        processor::run(|| fit::<Integers<16>>(weights, importance))
+        fit::<Integers<16>>(weights, importance)
     }
 
     #[inline(always)]
@@ -59,8 +61,9 @@ impl Grid for Q5_0 {
 impl Grid for Iq4Nl {
     type Scales = Scale;
 
+    #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Scale {
-        processor::run(|| fit::<Iq4>(weights, importance))
+        fit::<Iq4>(weights, importance)
     }
 
     #[inline(always)]

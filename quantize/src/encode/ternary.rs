@@ -6,14 +6,15 @@
 use super::lanes::{MAX_SCALE, MIN_SCALE, clamped, extreme, least, round, round_to_i8, sums, to_scales};
 use super::pack::two_bits;
 use super::symmetric::Scale;
-use super::{Grid, exactly, processor};
+use super::{Grid, exactly};
 use blocks::{F16, Tq1_0, Tq2_0};
 
 impl Grid for Tq1_0 {
     type Scales = Scale;
 
+    #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Scale {
-        processor::run(|| fit(weights, importance))
+        fit(weights, importance)
     }
 
     #[inline(always)]
@@ -36,8 +37,9 @@ impl Grid for Tq1_0 {
 impl Grid for Tq2_0 {
     type Scales = Scale;
 
+    #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Scale {
-        processor::run(|| fit(weights, importance))
+        fit(weights, importance)
     }
 
     #[inline(always)]

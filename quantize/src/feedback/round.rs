@@ -2,7 +2,7 @@
 
 use super::panels::{DEPTH, LANES, Lanes, add_product, add_scaled, compiled};
 use super::span::Inner;
-use crate::Grid;
+use crate::encode::{self, Grid};
 
 /// Lanes of a panel in a span.
 pub(super) type Span = Vec<Lanes>;
@@ -14,7 +14,7 @@ pub(super) fn fit<B: Grid>(target: &[Lanes], importance: &[f32]) -> Vec<B::Scale
     for lane in 0..LANES {
         for (target, importance) in target.chunks_exact(B::LEN).zip(importance.chunks_exact(B::LEN)) {
             block.iter_mut().zip(target).for_each(|(x, lanes)| *x = lanes[lane]);
-            scales.push(B::fit(&block, importance));
+            scales.push(encode::fit::<B>(&block, importance));
         }
     }
     scales

@@ -7,7 +7,7 @@ use super::moments::Input;
 use super::panels::{LANES, Lanes, compiled};
 use super::round::{Span, add_products, costs, descend, fit, multiply, outputs, round};
 use super::span::{Again, Coming};
-use crate::Grid;
+use crate::encode::{self, Grid};
 
 /// Panels of a tile.
 const PANELS: usize = 4;
@@ -43,7 +43,7 @@ impl<B: Grid> Tile<B> {
     pub(super) fn new(rows: &[f32], n: usize) -> Self {
         let mut original = super::panels::of_rows(rows, n);
         original.resize(PANELS * n, [0.0; LANES]);
-        let zero = B::fit(&vec![0.0; B::LEN], &vec![1.0; B::LEN]);
+        let zero = encode::fit::<B>(&vec![0.0; B::LEN], &vec![1.0; B::LEN]);
         let rounded = Rounded {
             errors: vec![[0.0; LANES]; PANELS * n],
             codes: vec![[0; LANES]; PANELS * n],
@@ -92,7 +92,7 @@ impl<B: Grid> Tile<B> {
                 let columns = at * B::LEN..(at + 1) * B::LEN;
                 let weights = &self.original[first + columns.start..][..B::LEN];
                 block.iter_mut().zip(weights).for_each(|(x, weights)| *x = weights[lane]);
-                let scales = B::fit(&block, &importance[columns.clone()]);
+                let scales = encode::fit::<B>(&block, &importance[columns.clone()]);
                 compiled(
                     #[inline(always)]
                     || {
