@@ -94,7 +94,9 @@ impl<B: Grid> Encode for B {
                     // Cut again where the loops are, which have a constant length so.
                     price(&weights[..B::LEN], importance, &mut costs[..B::LEN]);
                     let scales = B::fit(weights, &costs[..B::LEN]);
-                    for (at, (code, &weight)) in codes[..B::LEN].iter_mut().zip(&weights[..B::LEN]).enumerate() {
+                    for (at, (code, &weight)) in
+                        codes[..B::LEN].iter_mut().zip(&weights[..B::LEN]).enumerate()
+                    {
                         *code = B::nearest(&scales, at, weight).0;
                     }
                     *out = B::pack(&scales, &codes[..B::LEN]);
@@ -117,7 +119,11 @@ pub(crate) fn fit<B: Grid>(weights: &[f32], importance: &[f32]) -> B::Scales {
 fn price(weights: &[f32], importance: Option<&[f32]>, costs: &mut [f32]) {
     // Beyond, squares are not finite, nor such weights in any format but MXFP4's.
     const LIMIT: f32 = 1e18;
-    let square = |x: f32| x.clamp(-LIMIT, LIMIT) * x.clamp(-LIMIT, LIMIT);
+    let square = |x: f32| {
+        // Not `clamp`, which became a branch for each weight.
+        let x = x.abs().min(LIMIT);
+        x * x
+    };
     let mut sums = [0.0; 8];
     for eight in weights.as_chunks::<8>().0 {
         for (sum, &x) in sums.iter_mut().zip(eight) {

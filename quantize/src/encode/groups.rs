@@ -6,7 +6,9 @@
 //! of either sign are tried, by the error itself. With levels and scales chosen, the best `d` has a closed form; with that
 //! the neighbours are tried again, as long as it pays.
 
-use super::lanes::{MAX_SCALE, MIN_SCALE, clamped, errors, extreme, inverse, least, round, sums, to_scales};
+use super::lanes::{
+    MAX_SCALE, MIN_SCALE, alike, clamped, errors, extreme, inverse, least, round, sums, to_scales,
+};
 use super::levels::{Integers, Iq4, Levels, best_step};
 use super::pack::{nibbles, two_bits};
 use super::{Grid, exactly};
@@ -192,8 +194,10 @@ fn neighbours<L: Levels, const GROUP: usize, const N: usize, const TOP: i32>(
     let mut best = Candidate { d, scales, error: 0.0, xl: 0.0, ll: 0.0 };
     for g in 0..N {
         let s = scales[g];
-        let near = [s, s - 1.0, s + 1.0, s - 2.0, s + 2.0, -s, 1.0 - s, -1.0 - s]
-            .map(|s| s.clamp(-TOP as f32, (TOP - 1) as f32));
+        let near = alike(
+            [s, s - 1.0, s + 1.0, s - 2.0, s + 2.0, -s, 1.0 - s, -1.0 - s]
+                .map(|s| s.clamp(-TOP as f32, (TOP - 1) as f32)),
+        );
         let steps = near.map(|s| s * d);
         let inverses = steps.map(inverse);
         let [errors, xl, ll] = sums::<8, 3>(&x[g], &importance[g], |x, importance, lane| {

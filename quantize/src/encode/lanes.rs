@@ -45,18 +45,26 @@ pub(super) fn sums<const K: usize, const S: usize>(
             }
         }
     }
-    sums
+    sums.map(alike)
 }
 
 /// Squared error of weights, weighted, with levels in each lane's step.
 #[inline(always)]
 pub(super) fn errors<const K: usize, L: Levels>(x: &[f32], importance: &[f32], steps: &[f32; K]) -> [f32; K] {
+    let steps = alike(*steps);
     let inverses = steps.map(inverse);
     let [errors] = sums(x, importance, |x, importance, lane| {
         let e = x - L::nearest(x * inverses[lane]) * steps[lane];
         [importance * (e * e)]
     });
     errors
+}
+
+/// The lanes, of which the compiler knows neither how each came about nor what becomes of it. Where it did, it took one apart
+/// from the others, and made smaller vectors of what was left.
+#[inline(always)]
+pub(super) fn alike<const K: usize>(lanes: [f32; K]) -> [f32; K] {
+    std::hint::black_box(lanes)
 }
 
 /// The lane of the smallest number; the first of equals.
