@@ -298,9 +298,10 @@ fn take_nonfinite(floats: &mut [f32], are_zeroed: bool) -> u64 {
 
 /// Where the first NaN or infinity is.
 pub(crate) fn first_not_finite(floats: &[f32]) -> Option<usize> {
-    // The largest bit pattern without its sign: a loop without an exit, which the compiler vectorizes.
-    let largest = floats.iter().fold(0, |largest, x| (x.to_bits() << 1 >> 1).max(largest));
-    (largest >= f32::INFINITY.to_bits()).then(|| floats.iter().position(|x| !x.is_finite())).flatten()
+    // The largest bit pattern without its sign: a loop without an exit, which the compiler vectorizes (of signed numbers:
+    // the baseline of x86-64 cannot compare others).
+    let largest = floats.iter().fold(0, |largest, x| (x.abs().to_bits() as i32).max(largest));
+    (largest >= f32::INFINITY.to_bits() as i32).then(|| floats.iter().position(|x| !x.is_finite())).flatten()
 }
 
 #[cfg(test)]

@@ -125,10 +125,12 @@ impl Grid for Q5K {
 #[inline(always)]
 fn low_nibbles(codes: &[u8]) -> [u8; 128] {
     let codes = exactly::<256, u8>(codes);
-    std::array::from_fn(|i| {
+    let mut out = [0; 128];
+    for (i, out) in out.iter_mut().enumerate() {
         let at = i / 32 * 64 + i % 32;
-        codes[at] & 15 | codes[at + 32] << 4
-    })
+        *out = codes[at] & 15 | codes[at + 32] << 4;
+    }
+    out
 }
 
 /// How much of a group's range is cut off at the low and at the high end, in steps.

@@ -152,7 +152,10 @@ fn fit<L: Levels, const GROUP: usize, const N: usize, const TOP: i32>(
     }
     let x = exactly::<N, [f32; GROUP]>(x.as_chunks().0);
     let importance = exactly::<N, [f32; GROUP]>(exactly::<256, f32>(importance).as_chunks().0);
-    let steps: [f32; N] = std::array::from_fn(|g| best_step::<16, L>(&x[g], &importance[g], &BEYOND));
+    let mut steps = [0.0; N];
+    for g in 0..N {
+        steps[g] = best_step::<16, L>(&x[g], &importance[g], &BEYOND);
+    }
     let largest = extreme(&steps);
     let candidates = to_scales(LARGEST.map(|part| largest / (-top * part)));
     let scale = |step: f32, d: f32| round((step / d).clamp(-top, top - 1.0));

@@ -70,14 +70,19 @@ pub(super) fn alike<const K: usize>(lanes: [f32; K]) -> [f32; K] {
 /// The lane of the smallest number; the first of equals.
 #[inline(always)]
 pub(super) fn least<const K: usize>(numbers: &[f32; K]) -> usize {
-    // The number first, then its lane by a mask: a chain of lanes took as long as the sums.
-    let mut least = numbers[0];
-    for &number in &numbers[1..] {
-        least = if number < least { number } else { least };
+    // The number first, in halves, then its lane by a mask: a chain of lanes took as long as the sums.
+    let numbers = alike(*numbers);
+    let (mut halves, mut n) = (numbers, K);
+    while n > 1 {
+        let rest = n.div_ceil(2);
+        for i in 0..n - rest {
+            halves[i] = if halves[i + rest] < halves[i] { halves[i + rest] } else { halves[i] };
+        }
+        n = rest;
     }
     let mut equal = 0_u32;
-    for (lane, &number) in numbers.iter().enumerate() {
-        equal |= u32::from(number == least) << lane;
+    for (lane, number) in numbers.into_iter().enumerate() {
+        equal |= u32::from(number == halves[0]) << lane;
     }
     (equal.trailing_zeros() as usize).min(K - 1)
 }
@@ -117,20 +122,22 @@ pub(super) fn ends(x: &[f32]) -> (f32, f32) {
 /// Scales as the file will hold them: rounded to halves, not 0, not infinite.
 #[inline(always)]
 pub(super) fn to_scales<const K: usize>(scales: [f32; K]) -> [f32; K] {
-    let mut scales = scales;
+    let mut scales = alike(scales);
     for d in &mut scales {
-        *d = to_half(d.abs().clamp(MIN_SCALE, MAX_SCALE)).copysign(*d);
+        *d = to_half(d.abs().max(MIN_SCALE).min(MAX_SCALE)).copysign(*d);
     }
-    scales
+    alike(scales)
 }
 
 /// A half that is nearest to a number between 0 and the largest half. (The conversion of `half` is a call for each number.)
 #[inline(always)]
 pub(super) fn to_half(x: f32) -> f32 {
     const SMALLEST_NORMAL: f32 = 1.0 / (1 << 14) as f32;
-    // Subnormal halves are multiples of the smallest. Else 11 of 24 bits are left: what cancels are the others.
+    // Subnormal halves are multiples of the smallest. Else 11 of 24 bits are left: what cancels are the others. Both are
+    // there before it is asked which: no branch.
     let large = x * ((1 << 13) + 1) as f32;
-    if x < SMALLEST_NORMAL { (x + 0.75) - 0.75 } else { large - (large - x) }
+    let (subnormal, normal) = ((x + 0.75) - 0.75, large - (large - x));
+    if x < SMALLEST_NORMAL { subnormal } else { normal }
 }
 
 /// Of a step. With steps of nothing every integer is 0.

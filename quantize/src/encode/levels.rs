@@ -4,7 +4,7 @@
 //! step is used to get such a set only; the best step *for it* has a closed form, Σxl / Σl², and leaves the error
 //! Σx² − (Σxl)² / Σl². So candidates are compared by (Σxl)² / Σl². (All sums are weighted by importance.)
 
-use super::lanes::{extreme, inverse, least, round, round_to_i8, sums};
+use super::lanes::{alike, extreme, inverse, least, round, round_to_i8, sums};
 use blocks::IQ4_LEVELS;
 
 /// A set of levels.
@@ -93,8 +93,11 @@ pub(super) fn best_step<const K: usize, L: Levels>(x: &[f32], importance: &[f32]
         [x * weighted, level * weighted]
     });
     // The largest weight gets no level of 0; its importance may be nothing.
-    let mut gains: [f32; K] =
-        std::array::from_fn(|lane| -xl[lane] * xl[lane] / ll[lane].max(f32::MIN_POSITIVE));
+    let mut gains = [0.0; K];
+    for (gain, (xl, ll)) in gains.iter_mut().zip(xl.iter().zip(&ll)) {
+        *gain = -xl * xl / ll.max(f32::MIN_POSITIVE);
+    }
+    gains = alike(gains);
     // Where all are as good, as with one weight alone, the obvious.
     gains[0] *= 1.0 + 1e-6;
     let lane = least(&gains);

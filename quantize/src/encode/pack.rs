@@ -1,4 +1,6 @@
 //! Where the bits go. `runtime/blocks` states the layouts.
+//!
+//! Loops, not `array::from_fn`: of a long array the compiler makes a function of that, which is not compiled for the processor.
 
 use super::exactly;
 
@@ -6,7 +8,11 @@ use super::exactly;
 #[inline(always)]
 pub(super) fn nibbles(codes: &[u8]) -> [u8; 16] {
     let codes = exactly::<32, u8>(codes);
-    std::array::from_fn(|i| codes[i] & 15 | codes[i + 16] << 4)
+    let mut out = [0; 16];
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = codes[i] & 15 | codes[i + 16] << 4;
+    }
+    out
 }
 
 /// The fifth bits of 32 codes: weight `i`'s is bit `i` of a little-endian number.
@@ -25,10 +31,12 @@ pub(super) fn fifth_bits(codes: &[u8]) -> [u8; 4] {
 #[inline(always)]
 pub(super) fn two_bits(codes: &[u8]) -> [u8; 64] {
     let codes = exactly::<256, u8>(codes);
-    std::array::from_fn(|i| {
+    let mut out = [0; 64];
+    for (i, out) in out.iter_mut().enumerate() {
         let at = |k: usize| codes[i / 32 * 128 + 32 * k + i % 32] & 3;
-        at(0) | at(1) << 2 | at(2) << 4 | at(3) << 6
-    })
+        *out = at(0) | at(1) << 2 | at(2) << 4 | at(3) << 6;
+    }
+    out
 }
 
 /// Scales and minimums of eight groups, six bits each, as `Q4_K` and `Q5_K` have them: see [`blocks::scale_and_min`].

@@ -73,6 +73,13 @@ pub trait Block: bytemuck::Pod + Send + Sync {
     /// # Panics
     /// If `out` is not [`Self::LEN`] floats long.
     fn decode(&self, out: &mut [f32]);
+
+    /// Writes the weights of consecutive blocks: see [`decode`], which checks the lengths.
+    fn decode_all(blocks: &[Self], out: &mut [f32]) {
+        for (block, out) in blocks.iter().zip(out.chunks_exact_mut(Self::LEN)) {
+            block.decode(out);
+        }
+    }
 }
 
 /// Bytes of a file as the blocks that they are.
@@ -89,9 +96,7 @@ pub fn from_bytes<B: Block>(bytes: &[u8]) -> &[B] {
 /// If `out` is not `blocks.len() * B::LEN` floats long.
 pub fn decode<B: Block>(blocks: &[B], out: &mut [f32]) {
     assert_eq!(out.len(), blocks.len() * B::LEN, "floats for {} blocks of {:?}", blocks.len(), B::TYPE);
-    for (block, out) in blocks.iter().zip(out.chunks_exact_mut(B::LEN)) {
-        block.decode(out);
-    }
+    B::decode_all(blocks, out);
 }
 
 /// The one step from a tensor type known at run time to a block type known at compile time.
