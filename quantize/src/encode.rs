@@ -67,6 +67,21 @@ pub trait Grid: Block {
     /// If the lengths are not `LEN`.
     fn fit(weights: &[f32], importance: &[f32]) -> Self::Scales;
 
+    /// Two blocks' scales. A short search ends in chains of few instructions: the processor runs the other block's loop
+    /// meanwhile, where its code comes next.
+    ///
+    /// # Panics
+    /// As [`fit`](Self::fit).
+    #[inline(always)]
+    fn fit_two(weights: [&[f32]; 2], importance: [&[f32]; 2]) -> [Self::Scales; 2] {
+        // A loop, so that a long search stands in the program once.
+        let mut scales = [None; 2];
+        for (scales, (weights, importance)) in scales.iter_mut().zip(weights.into_iter().zip(importance)) {
+            *scales = Some(Self::fit(weights, importance));
+        }
+        scales.map(|scales| scales.expect("both were fitted"))
+    }
+
     /// The code of the nearest value that weight `at` (0 … LEN − 1) of the block may take, and that value.
     fn nearest(scales: &Self::Scales, at: usize, weight: f32) -> (u8, f32);
 
@@ -85,21 +100,27 @@ impl<B: Grid> Encode for B {
             weights.len(),
             out.len()
         );
-        let (mut costs, mut codes) = ([0.0; MAX_LEN], [0; MAX_LEN]);
+        let (mut costs, mut codes) = ([[0.0; MAX_LEN]; 2], [0; MAX_LEN]);
         processor::run(
             #[inline(always)]
             || {
-                for (block, (weights, out)) in weights.chunks_exact(B::LEN).zip(out).enumerate() {
-                    let importance = importance.map(|all| &all[block * B::LEN..][..B::LEN]);
-                    // Cut again where the loops are, which have a constant length so.
-                    price(&weights[..B::LEN], importance, &mut costs[..B::LEN]);
-                    let scales = B::fit(weights, &costs[..B::LEN]);
-                    for (at, (code, &weight)) in
-                        codes[..B::LEN].iter_mut().zip(&weights[..B::LEN]).enumerate()
-                    {
-                        *code = B::nearest(&scales, at, weight).0;
+                for (pair, out) in out.chunks_mut(2).enumerate() {
+                    // The last of an odd number is its own partner. All are cut where the loops are, which have a
+                    // constant length so.
+                    let starts = [0, out.len() - 1].map(|k| (2 * pair + k) * B::LEN);
+                    let weights = starts.map(|start| &weights[start..][..B::LEN]);
+                    for ((costs, start), weights) in costs.iter_mut().zip(starts).zip(weights) {
+                        let importance = importance.map(|all| &all[start..][..B::LEN]);
+                        price(weights, importance, &mut costs[..B::LEN]);
                     }
-                    *out = B::pack(&scales, &codes[..B::LEN]);
+                    let all_scales = B::fit_two(weights, [&costs[0][..B::LEN], &costs[1][..B::LEN]]);
+                    for ((out, scales), weights) in out.iter_mut().zip(&all_scales).zip(weights) {
+                        let codes = &mut codes[..B::LEN];
+                        for (at, (code, &weight)) in codes.iter_mut().zip(weights).enumerate() {
+                            *code = B::nearest(scales, at, weight).0;
+                        }
+                        *out = B::pack(scales, codes);
+                    }
                 }
             },
         );

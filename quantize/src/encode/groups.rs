@@ -154,7 +154,7 @@ fn fit<L: Levels, const GROUP: usize, const N: usize, const TOP: i32>(
     let importance = exactly::<N, [f32; GROUP]>(exactly::<256, f32>(importance).as_chunks().0);
     let mut steps = [0.0; N];
     for g in 0..N {
-        steps[g] = best_step::<16, L>(&x[g], &importance[g], &BEYOND);
+        steps[g] = best_step::<16, L>(&x[g], &importance[g], extreme(&x[g]), &BEYOND);
     }
     let largest = extreme(&steps);
     let candidates = to_scales(LARGEST.map(|part| largest / (-top * part)));

@@ -4,7 +4,7 @@
 //! step is used to get such a set only; the best step *for it* has a closed form, Σxl / Σl², and leaves the error
 //! Σx² − (Σxl)² / Σl². So candidates are compared by (Σxl)² / Σl². (All sums are weighted by importance.)
 
-use super::lanes::{alike, extreme, inverse, least, round, round_to_i8, sums};
+use super::lanes::{alike, inverse, least, round, round_to_i8, sums};
 use blocks::IQ4_LEVELS;
 
 /// A set of levels.
@@ -78,11 +78,16 @@ impl Levels for Iq4 {
     }
 }
 
-/// The step that fits weights best, of either sign; 0 if all are 0. What the candidates differ by is how far beyond the
+/// The step that fits weights best, of either sign; 0 if all are 0. `extreme` is the weight of the largest magnitude. What the candidates differ by is how far beyond the
 /// last level of either side, in gaps, the largest weight falls; the even lanes are of the lowest level, the first of them the obvious one.
 #[inline(always)]
-pub(super) fn best_step<const K: usize, L: Levels>(x: &[f32], importance: &[f32], beyond: &[f32; K]) -> f32 {
-    let per_max = inverse(extreme(x));
+pub(super) fn best_step<const K: usize, L: Levels>(
+    x: &[f32],
+    importance: &[f32],
+    extreme: f32,
+    beyond: &[f32; K],
+) -> f32 {
+    let per_max = inverse(extreme);
     let inverses: [f32; K] = std::array::from_fn(|lane| {
         let beyond = beyond[lane] * L::GAP;
         (if lane % 2 == 0 { L::LOW - beyond } else { L::HIGH + beyond }) * per_max

@@ -25,7 +25,13 @@ impl Grid for Q4_0 {
 
     #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Scale {
-        fit::<Integers<8>>(weights, importance)
+        let [scale] = fit::<Integers<8>, 1>([weights], [importance]);
+        scale
+    }
+
+    #[inline(always)]
+    fn fit_two(weights: [&[f32]; 2], importance: [&[f32]; 2]) -> [Scale; 2] {
+        fit::<Integers<8>, 2>(weights, importance)
     }
 
     #[inline(always)]
@@ -44,7 +50,13 @@ impl Grid for Q5_0 {
 
     #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Scale {
-        fit::<Integers<16>>(weights, importance)
+        let [scale] = fit::<Integers<16>, 1>([weights], [importance]);
+        scale
+    }
+
+    #[inline(always)]
+    fn fit_two(weights: [&[f32]; 2], importance: [&[f32]; 2]) -> [Scale; 2] {
+        fit::<Integers<16>, 2>(weights, importance)
     }
 
     #[inline(always)]
@@ -63,7 +75,13 @@ impl Grid for Iq4Nl {
 
     #[inline(always)]
     fn fit(weights: &[f32], importance: &[f32]) -> Scale {
-        fit::<Iq4>(weights, importance)
+        let [scale] = fit::<Iq4, 1>([weights], [importance]);
+        scale
+    }
+
+    #[inline(always)]
+    fn fit_two(weights: [&[f32]; 2], importance: [&[f32]; 2]) -> [Scale; 2] {
+        fit::<Iq4, 2>(weights, importance)
     }
 
     #[inline(always)]
@@ -89,19 +107,28 @@ const BEYOND: [f32; 8] = [0.0, -0.3, -0.2, 0.2, 0.4, 0.5, 0.8, 0.8];
 /// Of the best scale.
 const NEAR: [f32; 8] = [0.0, 1.0, 0.985, 1.015, 0.97, 1.03, 0.955, 1.045];
 
-/// A block's scale.
+/// Blocks' scales, step by step for all of them.
 #[inline(always)]
-fn fit<L: Levels>(weights: &[f32], importance: &[f32]) -> Scale {
+fn fit<L: Levels, const M: usize>(weights: [&[f32]; M], importance: [&[f32]; M]) -> [Scale; M] {
     let limit = MAX_SCALE * -L::LOW;
-    let x = &clamped::<32>(weights, -limit, limit);
-    let importance = exactly::<32, f32>(importance);
-    let max = extreme(x);
-    if max.abs() < 0.5 * MIN_SCALE {
-        return Scale::of(0.0);
+    let mut x = [[0.0; 32]; M];
+    let (mut max, mut steps, mut chosen) = ([0.0; M], [0.0; M], [Scale::of(0.0); M]);
+    for m in 0..M {
+        x[m] = clamped::<32>(weights[m], -limit, limit);
+        max[m] = extreme(&x[m]);
     }
-    let best = best_step::<8, L>(x, importance, &BEYOND);
-    // Of those near it the best, by the error itself. The obvious stands by.
-    let scales =
-        to_scales(std::array::from_fn(|lane| if lane == 0 { max / L::LOW } else { best * NEAR[lane] }));
-    Scale::of(scales[least(&errors::<8, L>(x, importance, &scales))])
+    for m in 0..M {
+        steps[m] = best_step::<8, L>(&x[m], exactly::<32, f32>(importance[m]), max[m], &BEYOND);
+    }
+    for m in 0..M {
+        // Of those near it the best, by the error itself. The obvious stands by.
+        let mut scales = NEAR.map(|near| steps[m] * near);
+        scales[0] = max[m] / L::LOW;
+        let scales = to_scales(scales);
+        let best = scales[least(&errors::<8, L>(&x[m], exactly::<32, f32>(importance[m]), &scales))];
+        if max[m].abs() >= 0.5 * MIN_SCALE {
+            chosen[m] = Scale::of(best);
+        }
+    }
+    chosen
 }
