@@ -359,7 +359,7 @@ mod tests {
         };
         let speeds = |disk, weights| Speeds {
             disk_bytes_per_second: disk,
-            disk_readers: 2,
+            disk_readers: Some(2),
             weight_bytes_per_second: weights,
         };
         let all = plan(u64::MAX, 1.0);

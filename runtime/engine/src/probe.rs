@@ -1,4 +1,4 @@
-//! How fast this machine is at what a model needs of it, measured in about a second on the model's own weights.
+//! How fast this machine is at what a model needs of it, measured in a few seconds on the model's own weights.
 //!
 //! The disk is read as a session reads it, by the same stream; what came is multiplied by the same kernels, piece by
 //! piece. So everything that a stream meets is in the figures: limits on reads, other programs, the file system's ways.
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// The disk is read for as long, once it is known how many readers it wants; if that does not show, for longer.
 const DISK_TIME: Duration = Duration::from_millis(500);
-const MAX_DISK_TIME: Duration = Duration::from_millis(1500);
+const MAX_DISK_TIME: Duration = Duration::from_secs(3);
 
 /// Weights that are multiplied: more than caches hold.
 const MAX_SAMPLE_BYTES: usize = 64 << 20;
@@ -23,8 +23,9 @@ const N_REPEATS: usize = 7;
 pub struct Speeds {
     /// What the disk gives past the page cache.
     pub disk_bytes_per_second: f64,
-    /// To so many readers at once, beyond which it gives no more that is worth it.
-    pub disk_readers: usize,
+    /// To so many readers at once, beyond which it gives no more that is worth it; `None`: it is slow, and that did not
+    /// show.
+    pub disk_readers: Option<usize>,
     /// Weights that are multiplied with one token.
     pub weight_bytes_per_second: f64,
 }
@@ -34,13 +35,13 @@ pub struct Speeds {
 pub struct Probe<'m> {
     model: &'m Model,
     disk_bytes_per_second: f64,
-    disk_readers: usize,
+    disk_readers: Option<usize>,
     /// Matrices and rows of them.
     sample: Vec<(&'m Matrix, Box<[u8]>)>,
 }
 
 impl<'m> Probe<'m> {
-    /// Reads from the disk for about a second, or all there is, and keeps up to `max_bytes` of it.
+    /// Reads from the disk for a second or two, or all there is, and keeps up to `max_bytes` of it.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -58,7 +59,7 @@ impl<'m> Probe<'m> {
                     room -= rows.bytes.len();
                     sample.push((matrix, rows.bytes.into()));
                 }
-                let (read_bytes, is_settled) = (stream.read_bytes(), stream.readers().1);
+                let (read_bytes, is_settled) = (stream.read_bytes(), stream.n_readers().is_some());
                 // What comes first may have waited already.
                 if read_bytes > 2 * options.ahead_bytes as u64 {
                     begun.get_or_insert((Instant::now(), read_bytes));
@@ -75,7 +76,7 @@ impl<'m> Probe<'m> {
                 }
             }
         }
-        Ok(Self { model, disk_bytes_per_second: rate, disk_readers: stream.readers().0, sample })
+        Ok(Self { model, disk_bytes_per_second: rate, disk_readers: stream.n_readers(), sample })
     }
 
     /// Multiplies what was kept, with the threads and the instruction set of a session.

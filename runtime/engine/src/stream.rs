@@ -243,9 +243,9 @@ impl<'m> Stream<'m> {
         self.ring.lock().n_read_bytes()
     }
 
-    /// How many readers read at once, and whether the disk has been found to want no other number.
-    pub(crate) fn readers(&self) -> (usize, bool) {
-        self.ring.lock().readers()
+    /// How many readers the disk wants, once it is known.
+    pub(crate) fn n_readers(&self) -> Option<usize> {
+        self.ring.lock().n_readers()
     }
 
     /// A vector.

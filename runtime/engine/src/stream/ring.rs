@@ -140,9 +140,9 @@ impl State {
         self.n_read_bytes
     }
 
-    /// How many readers read at once, and whether that stays so.
-    pub(super) fn readers(&self) -> (usize, bool) {
-        (self.tuner.n_readers(), self.tuner.is_settled())
+    /// How many readers the disk wants, once it is known.
+    pub(super) fn n_readers(&self) -> Option<usize> {
+        self.tuner.settled()
     }
 
     /// The pass has come to a piece.

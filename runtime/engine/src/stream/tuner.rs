@@ -62,8 +62,12 @@ impl Tuner {
         self.n_readers
     }
 
-    /// Whether that stays so.
-    pub(super) fn is_settled(&self) -> bool {
+    /// The same, once that stays so.
+    pub(super) fn settled(&self) -> Option<usize> {
+        self.is_settled().then_some(self.n_readers)
+    }
+
+    fn is_settled(&self) -> bool {
         self.n_done == COUNTS.len() * N_ROUNDS
     }
 
@@ -121,8 +125,8 @@ mod tests {
     fn settle(rate: impl Fn(usize) -> f64, slow: impl Fn(usize) -> f64) -> (usize, usize) {
         let (mut tuner, mut now) = (Tuner::new(None), Instant::now());
         for read in 0.. {
-            if tuner.is_settled() {
-                return (tuner.n_readers(), read);
+            if let Some(n_readers) = tuner.settled() {
+                return (n_readers, read);
             }
             now += Duration::from_secs_f64(slow(read) / rate(tuner.n_readers()));
             tuner.end(MIB, now);
@@ -162,8 +166,7 @@ mod tests {
                 tuner.rest();
             }
         }
-        assert_eq!((tuner.n_readers(), tuner.is_settled()), (2, false));
-        let told = Tuner::new(Some(3));
-        assert_eq!((told.n_readers(), told.is_settled()), (3, true));
+        assert_eq!((tuner.n_readers(), tuner.settled()), (2, None));
+        assert_eq!(Tuner::new(Some(3)).settled(), Some(3));
     }
 }
