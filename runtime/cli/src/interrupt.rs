@@ -12,8 +12,7 @@
 //! SIGXFSZ, by which the system ends who writes beyond a limit on files (`ulimit -f`), is caught and forgotten: then the
 //! write itself fails, and is told as any other that fails.
 
-use crate::{error::Error, terminal};
-use signal_hook::consts::{SIGHUP, SIGTERM, SIGXFSZ};
+use crate::{error::Error, system, terminal};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -33,12 +32,10 @@ pub(crate) fn install() {
     // An error means that they are ignored, see above, or that no thread can be made; either way there is nothing
     // that a user could do about it.
     if ctrlc::try_set_handler(on_signal).is_ok() {
-        for signal in [SIGTERM, SIGHUP] {
-            // The handler that stands is called too. Without this flag such a signal counts as Ctrl-C.
-            let _ = signal_hook::flag::register(signal, Arc::clone(&TERMINATED));
-        }
+        // Without this flag such a signal counts as Ctrl-C.
+        system::flag_termination(&TERMINATED);
     }
-    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+    system::survive_file_limits();
 }
 
 fn on_signal() {

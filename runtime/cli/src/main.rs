@@ -21,6 +21,7 @@ mod generation;
 mod interrupt;
 mod progress;
 mod source;
+mod system;
 mod terminal;
 mod units;
 

@@ -1,9 +1,9 @@
 //! Where a text comes from: the command line, a file, or standard input.
 
 use crate::error::Error;
+use crate::system;
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::AsFd as _;
 use std::path::Path;
 
 /// What is read of a pipe or a device at most, which may have no end. It is more than any context holds; a longer text,
@@ -17,7 +17,7 @@ const MAX_STREAM_BYTES: u64 = 16 << 20;
 pub(crate) fn read_text(path: &Path) -> Result<String, Error> {
     let (file, path) = if path == Path::new("-") {
         let name = Path::new("standard input");
-        (std::io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(Error::io(name))?, name)
+        (system::stdin().map_err(Error::io(name))?, name)
     } else {
         (File::open(path).map_err(Error::io(path))?, path)
     };

@@ -357,7 +357,11 @@ mod tests {
                 SessionOptions { max_ram: Some(max_ram), context: 1 << 20, cache, ..Default::default() };
             MemoryPlan::of_size(&model, &options, part)
         };
-        let speeds = |disk, weights| Speeds { disk_bytes_per_second: disk, weight_bytes_per_second: weights };
+        let speeds = |disk, weights| Speeds {
+            disk_bytes_per_second: disk,
+            disk_readers: Some(2),
+            weight_bytes_per_second: weights,
+        };
         let all = plan(u64::MAX, 1.0);
         let computed = all.pass_bytes as f64 / 1e6;
         assert_eq!(all.tokens_per_second(&speeds(1.0, 1e6), 0), 1.0 / computed, "nothing is read");

@@ -1,4 +1,4 @@
-//! How fast this machine is at what a model needs of it, measured in about a second on the model's own weights.
+//! How fast this machine is at what a model needs of it, measured in a few seconds on the model's own weights.
 //!
 //! The disk is read as a session reads it, by the same stream; what came is multiplied by the same kernels, piece by
 //! piece. So everything that a stream meets is in the figures: limits on reads, other programs, the file system's ways.
@@ -8,8 +8,9 @@ use crate::{Error, Matrix, Model, SessionOptions, machine};
 use kernels::{Activations, Product, Rows, Team};
 use std::time::{Duration, Instant};
 
-/// The disk is read for as long, and after as many bytes as are read ahead: what comes first may have waited already.
-const DISK_TIME: Duration = Duration::from_secs(1);
+/// The disk is read for as long, once it is known how many readers it wants; if that does not show, for longer.
+const DISK_TIME: Duration = Duration::from_millis(500);
+const MAX_DISK_TIME: Duration = Duration::from_secs(3);
 
 /// Weights that are multiplied: more than caches hold.
 const MAX_SAMPLE_BYTES: usize = 64 << 20;
@@ -22,6 +23,9 @@ const N_REPEATS: usize = 7;
 pub struct Speeds {
     /// What the disk gives past the page cache.
     pub disk_bytes_per_second: f64,
+    /// To so many readers at once, beyond which it gives no more that is worth it; `None`: it is slow, and that did not
+    /// show.
+    pub disk_readers: Option<usize>,
     /// Weights that are multiplied with one token.
     pub weight_bytes_per_second: f64,
 }
@@ -31,12 +35,13 @@ pub struct Speeds {
 pub struct Probe<'m> {
     model: &'m Model,
     disk_bytes_per_second: f64,
+    disk_readers: Option<usize>,
     /// Matrices and rows of them.
     sample: Vec<(&'m Matrix, Box<[u8]>)>,
 }
 
 impl<'m> Probe<'m> {
-    /// Reads from the disk for a second, or all there is, and keeps up to `max_bytes` of it.
+    /// Reads from the disk for a second or two, or all there is, and keeps up to `max_bytes` of it.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -45,7 +50,7 @@ impl<'m> Probe<'m> {
         let mut stream = Stream::new(model, options)?;
         let mut room = MAX_SAMPLE_BYTES.min(max_bytes as usize);
         let mut sample = Vec::new();
-        let (start, mut begun) = (Instant::now(), None);
+        let (start, mut begun, mut was_settled) = (Instant::now(), None, false);
         let mut rate = f64::INFINITY;
         'read: for matrix in model.weights().matrices() {
             for piece in stream.pieces(matrix) {
@@ -54,19 +59,24 @@ impl<'m> Probe<'m> {
                     room -= rows.bytes.len();
                     sample.push((matrix, rows.bytes.into()));
                 }
-                let read_bytes = stream.read_bytes();
-                if begun.is_none() && read_bytes > 2 * options.ahead_bytes as u64 {
+                let (read_bytes, is_settled) = (stream.read_bytes(), stream.n_readers().is_some());
+                // What comes first may have waited already.
+                if read_bytes > 2 * options.ahead_bytes as u64 {
+                    begun.get_or_insert((Instant::now(), read_bytes));
+                }
+                if is_settled && !std::mem::replace(&mut was_settled, true) {
                     begun = Some((Instant::now(), read_bytes));
                 }
                 // Too little to leave the beginning out: then it counts.
                 let (from, before_bytes) = begun.unwrap_or((start, 0));
                 rate = (read_bytes - before_bytes) as f64 / from.elapsed().as_secs_f64();
-                if from.elapsed() > DISK_TIME {
+                let enough = if is_settled { from + DISK_TIME } else { start + MAX_DISK_TIME };
+                if Instant::now() > enough {
                     break 'read;
                 }
             }
         }
-        Ok(Self { model, disk_bytes_per_second: rate, sample })
+        Ok(Self { model, disk_bytes_per_second: rate, disk_readers: stream.n_readers(), sample })
     }
 
     /// Multiplies what was kept, with the threads and the instruction set of a session.
@@ -104,6 +114,7 @@ impl<'m> Probe<'m> {
         times.sort_unstable();
         Ok(Speeds {
             disk_bytes_per_second: self.disk_bytes_per_second,
+            disk_readers: self.disk_readers,
             weight_bytes_per_second: n_bytes as f64 / times[N_REPEATS / 2].as_secs_f64(),
         })
     }

@@ -2,6 +2,7 @@
 
 use crate::forward::{Forward, See, logits_rows};
 use crate::kv_cache::KvCache;
+use crate::machine::MemoryWatch;
 use crate::profile::Profile;
 use crate::source::Source;
 use crate::stream::{self, Stream, StreamOptions};
@@ -107,10 +108,8 @@ impl<'m> Session<'m> {
             None => Source::Mapped(model),
             Some(_) => {
                 let mut stream = Stream::new(model, StreamOptions::default())?;
-                let mapped_bytes = model.file().n_bytes();
-                stream.give_way(plan.reserve_bytes(), stream::INTERVAL, move || {
-                    machine::available_bytes(mapped_bytes)
-                })?;
+                let mut memory = MemoryWatch::new(model.file().n_bytes());
+                stream.give_way(plan.reserve_bytes(), stream::INTERVAL, move || memory.available_bytes())?;
                 Source::Streamed(Box::new(stream))
             }
         };

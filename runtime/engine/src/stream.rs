@@ -3,20 +3,21 @@
 //! A dense model reads all its weights for every token, in a circle. What a cache of pages keeps of a circle that is
 //! longer than itself is nothing. Here a part of the pieces is kept for good, spread evenly over the pass ([`scan`]);
 //! the others are read ahead of their use into a few buffers, past the page cache ([`disk`]), by threads that never
-//! wait for a token to end ([`ring`]). What other programs come to need, kept pieces give way to ([`pressure`]). A pass then takes the longer of its arithmetic and its reads, and it reads what
-//! does not fit and no more.
+//! wait for a token to end ([`ring`]), as many at once as the disk turns out to want ([`tuner`]). What other programs
+//! come to need, kept pieces give way to ([`pressure`]). A pass then takes the longer of its arithmetic and its reads,
+//! and it reads what does not fit and no more.
 //!
 //! The same bytes meet the same kernels, rows by rows, so results are those of a mapped file to the last bit. Nothing is
 //! loaded beforehand: the first pass keeps what passes by and is to stay.
-//!
-//! Two readers: on a virtual disk two reading 1 MiB each reached 2.06 GB/s, one reading 4 MiB 1.57, four 1.05.
 
 mod disk;
+mod options;
 mod pressure;
 mod ring;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod tuner;
 
 use crate::weights::Norm;
 use crate::{Error, Matrix, Model};
@@ -24,6 +25,7 @@ pub(crate) use disk::Disk;
 use disk::DiskFile;
 use kernels::Rows;
 use memmap2::MmapMut;
+pub(crate) use options::StreamOptions;
 pub(crate) use pressure::INTERVAL;
 use pressure::Pressure;
 use ring::{Loaded, Ring};
@@ -33,37 +35,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tuner::{MAX_READERS, Tuner};
 
-/// How a stream reads.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StreamOptions {
-    /// Bytes of a piece.
-    pub piece_bytes: usize,
-    /// Bytes that are read ahead of the pass.
-    pub ahead_bytes: usize,
-    /// Threads that read.
-    pub n_readers: usize,
-}
-
-impl Default for StreamOptions {
-    fn default() -> Self {
-        Self { piece_bytes: 1 << 20, ahead_bytes: 8 << 20, n_readers: 2 }
-    }
-}
-
-impl StreamOptions {
-    /// Bytes that a stream of a model takes beside the weights that it keeps: the ring with the piece in use and one
-    /// that is being given back, vectors, a row of the embedding.
-    pub(crate) fn n_bytes(&self, model: &Model) -> u64 {
-        let vectors = model.weights().vectors().map(|norm| model.file().tensors()[norm.tensor].n_bytes);
-        let longest = model.weights().matrices().map(|matrix| {
-            let row_bytes = model.file().tensors()[matrix.tensor].n_bytes / matrix.n_rows as u64;
-            self.piece_bytes as u64 + row_bytes
-        });
-        let ring = self.ahead_bytes as u64 + 2 * longest.max().unwrap_or(0);
-        vectors.sum::<u64>() + ring + (self.ahead_bytes / self.piece_bytes * 2 * disk::PAGE_BYTES) as u64
-    }
-}
+/// A reader's: it calls the system, and little else.
+const STACK_BYTES: usize = 256 << 10;
 
 /// A model's weights on their way.
 #[derive(Debug)]
@@ -127,9 +102,9 @@ impl<'m> Stream<'m> {
         let row = ring::new_map(disk::buffer_bytes(&*disk, row_bytes));
         let row = failed(model, embedding.offset, row_bytes, row)?;
 
-        let scan = Scan::new(model, options.piece_bytes, |len| disk::buffer_bytes(&*disk, len));
+        let scan = Scan::new(model, options.piece_bytes, ring::own_bytes);
         let kept = std::iter::repeat_with(|| None).take(scan.pieces.len()).collect();
-        let ring = Arc::new(Ring::new(scan, disk, options.ahead_bytes));
+        let ring = Arc::new(Ring::new(scan, disk, options.ahead_bytes, Tuner::new(options.n_readers)));
         let mut stream = Self {
             model,
             ring,
@@ -144,11 +119,13 @@ impl<'m> Stream<'m> {
             vectors,
             row,
         };
-        for index in 0..options.n_readers {
+        let n_readers = options.n_readers.unwrap_or(MAX_READERS);
+        for index in 0..n_readers {
             let ring = Arc::clone(&stream.ring);
             let reader = std::thread::Builder::new().name(format!("llamita-read-{index}"));
-            let reader = reader.spawn(move || ring.read_on()).map_err(|why| {
-                Error::Request(format!("cannot start {} threads that read weights: {why}", options.n_readers))
+            let reader = reader.stack_size(STACK_BYTES).spawn(move || ring.read_on());
+            let reader = reader.map_err(|why| {
+                Error::Request(format!("cannot start {n_readers} threads that read weights: {why}"))
             })?;
             stream.readers.push(reader);
         }
@@ -189,7 +166,7 @@ impl<'m> Stream<'m> {
         &mut self,
         reserve_bytes: u64,
         interval: Duration,
-        available: impl Fn() -> u64 + Send + 'static,
+        available: impl FnMut() -> u64 + Send + 'static,
     ) -> Result<(), Error> {
         let pressure = Pressure::new(reserve_bytes, interval, available);
         let pressure = pressure
@@ -266,6 +243,11 @@ impl<'m> Stream<'m> {
         self.ring.lock().n_read_bytes()
     }
 
+    /// How many readers the disk wants, once it is known.
+    pub(crate) fn n_readers(&self) -> Option<usize> {
+        self.ring.lock().n_readers()
+    }
+
     /// A vector.
     pub(crate) fn vector(&self, norm: Norm) -> &[f32] {
         &self.vectors[norm.tensor]
@@ -327,17 +309,30 @@ impl<'m> Stream<'m> {
                     state.set_kept(piece, false);
                 }
             }
-            Current::Passing(piece, loaded)
-                if self.is_holding || (loaded.is_own && state.wants(scan, piece)) =>
-            {
-                if !(loaded.is_own && state.wants(scan, piece)) {
-                    self.held.push(piece);
-                }
-                self.kept_bytes += loaded.map.len() as u64;
-                self.kept[piece] = Some(loaded);
+            Current::Passing(piece, loaded) => {
+                let own = if state.wants(scan, piece) {
+                    drop(state);
+                    let own = loaded.to_own();
+                    state = self.ring.lock();
+                    own.ok() // where there is no memory for it, it comes past again
+                } else {
+                    None
+                };
+                let stays = match own {
+                    Some(own) => {
+                        state.recycle(loaded);
+                        own
+                    }
+                    None if self.is_holding => {
+                        self.held.push(piece);
+                        loaded
+                    }
+                    None => return state.recycle(loaded),
+                };
+                self.kept_bytes += stays.map.len() as u64;
+                self.kept[piece] = Some(stays);
                 state.set_kept(piece, true);
             }
-            Current::Passing(_, loaded) => state.recycle(loaded),
         }
     }
 }

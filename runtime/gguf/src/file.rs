@@ -1,10 +1,9 @@
 //! A mapped file and what its header says.
 
 use crate::header::{self, Header};
-use crate::{Error, Metadata};
+use crate::{Error, Metadata, system};
 use blocks::TensorType;
 use memmap2::Mmap;
-use rustix::fs::{Mode, OFlags};
 use std::path::{Path, PathBuf};
 
 /// What a header says of a tensor. All of it has been checked against the file: type known, whole blocks, inside
@@ -58,10 +57,7 @@ impl File {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let failed = |source| Error::io(path, "cannot be opened")(source);
-        // NONBLOCK: opening a pipe must not wait for its writer.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
-        let file = std::fs::File::from(file);
+        let file = system::open(path).map_err(failed)?;
         let kind = file.metadata().map_err(failed)?.file_type();
         if !kind.is_file() {
             let what = if kind.is_dir() { "a directory" } else { "a device, pipe or socket" };

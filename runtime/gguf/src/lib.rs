@@ -21,7 +21,6 @@
 //! What is not here: anything about a model. Which keys there must be is the engine's matter.
 
 mod cursor;
-mod cut;
 mod error;
 mod file;
 mod foreign;
@@ -29,14 +28,15 @@ mod header;
 mod layout;
 mod metadata;
 mod output;
+mod system;
 mod value;
 mod wire;
 mod writer;
 
-pub use cut::explain_cut_files;
 pub use error::{Error, KeyError, Shown};
 pub use file::{File, TensorInfo};
 pub use metadata::Metadata;
 pub use output::{Fingerprint, Output};
+pub use system::explain_cut_files;
 pub use value::{Array, Strings, Value};
 pub use writer::{TensorSpec, Writer, total_bytes};

@@ -1,7 +1,7 @@
 //! A file that appears whole or not at all.
 //!
 //! It grows under a temporary name in the folder where it will stand, `.NAME.XXXXXX.partial`, so that the last step is a
-//! rename, which cannot fail halfway. While it grows it is locked (`flock`): a partial file that nobody has locked belongs to a
+//! rename, which cannot fail halfway. While it grows it is locked: a partial file that nobody has locked belongs to a
 //! process that was killed, and the next [`Output::create`] of the same name removes it.
 //!
 //! An output that takes long to make has a journal beside it, `.NAME.XXXXXX.journal`: then the next run of the same work takes
@@ -13,16 +13,11 @@ mod journal;
 
 pub use journal::Fingerprint;
 
-use crate::Error;
+use crate::{Error, system};
 use journal::Journal;
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
-use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Permissions};
+use std::fs::{self, Permissions, TryLockError};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
@@ -106,7 +101,7 @@ impl Output {
             }
             _ => {}
         }
-        let name = target.file_name().filter(|_| !path.as_os_str().as_bytes().ends_with(b"/"));
+        let name = target.file_name().filter(|_| !path.as_os_str().as_encoded_bytes().ends_with(b"/"));
         let Some(name) = name else { return Err(unwritable("it has no file name".into())) };
         let folder = folder_of(&target);
         // Its temporary name is shorter: without this, the rename after all the work would be the first to say so.
@@ -119,7 +114,7 @@ impl Output {
             let problem = format!("there is no folder {}: create it first", folder.display());
             return Err(unwritable(problem));
         }
-        if let Some(limit) = getrlimit(Resource::Fsize).current.filter(|&limit| limit < n_bytes) {
+        if let Some(limit) = system::max_file_bytes().filter(|&limit| limit < n_bytes) {
             let problem =
                 format!("it will have {n_bytes} bytes, and `ulimit -f` allows this process {limit}");
             return Err(unwritable(problem));
@@ -128,7 +123,7 @@ impl Output {
         let (file, journal) = open(folder, &prefix(name), existing.map(|found| found.permissions()))
             .map_err(Error::io(path, "a file cannot be created in its folder"))?;
         // What a partial file has of the disk already is not needed again.
-        let taken_bytes = file.as_file().metadata().map_or(0, |found| found.blocks() * 512);
+        let taken_bytes = file.as_file().metadata().map_or(0, |found| system::allocated_bytes(&found));
         let output = Self {
             path: path.to_owned(),
             target: target.clone(),
@@ -192,13 +187,9 @@ impl Output {
         file.persist(&target).map_err(|error| Error::io(&path, "cannot be given its name")(error.error))?;
         // Not before: until the file has its name, another run may need the journal.
         drop(journal);
-        // The name too must survive a power cut. Some file systems cannot sync a folder; the file is there all the same.
-        match fs::File::open(folder_of(&target)).and_then(|folder| folder.sync_all()) {
-            Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
-                Err(Error::io(&path, "is written, but its folder cannot be synced")(error))
-            }
-            _ => Ok(()),
-        }
+        // The name too must survive a power cut.
+        system::sync_folder(folder_of(&target))
+            .map_err(Error::io(&path, "is written, but its folder cannot be synced"))
     }
 
     /// Ends early, and leaves the partial file for a run that resumes.
@@ -242,23 +233,18 @@ fn folder_of(path: &Path) -> &Path {
 
 /// `.NAME.`, how the temporary names for `NAME` begin.
 fn prefix(name: &OsStr) -> OsString {
-    let name = name.as_bytes();
-    let mut cut = name.len().min(REPEATED_NAME_BYTES);
-    while cut < name.len() && name[cut] & 0xc0 == 0x80 {
-        cut -= 1; // inside a character of UTF-8
-    }
-    OsStr::from_bytes(&[b".", &name[..cut], b"."].concat()).to_owned()
+    let name = name.to_string_lossy();
+    format!(".{}.", &name[..name.floor_char_boundary(REPEATED_NAME_BYTES)]).into()
 }
 
 fn check_space(path: &Path, folder: &Path, needed_bytes: u64) -> Result<(), Error> {
-    let stat = rustix::fs::statvfs(folder)
-        .map_err(|errno| Error::io(path, "its disk cannot be asked")(errno.into()))?;
-    let free_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
-    // A file system without a size of its own (tmpfs without a limit, some network folders) says 0 blocks.
-    if stat.f_blocks > 0 && free_bytes < needed_bytes {
-        return Err(Error::NoSpace { path: path.to_owned(), needed_bytes, free_bytes });
+    let free_bytes = system::free_bytes(folder).map_err(Error::io(path, "its disk cannot be asked"))?;
+    match free_bytes {
+        Some(free_bytes) if free_bytes < needed_bytes => {
+            Err(Error::NoSpace { path: path.to_owned(), needed_bytes, free_bytes })
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// A new temporary file that this process has locked, with these permissions or those that any new file has.
@@ -274,8 +260,8 @@ fn create_locked(
             .suffix(SUFFIX)
             .make_in(folder, create_new)?;
         // Between its creation and its lock another process may have taken it for a stale one.
-        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
-        let taken = locked == Err(Errno::WOULDBLOCK) || file.as_file().metadata()?.nlink() == 0;
+        let is_locked = matches!(file.as_file().try_lock(), Err(TryLockError::WouldBlock));
+        let taken = is_locked || !system::has_name(file.as_file(), file.path())?;
         // Where a file system has no locks, nothing can prove a file stale, so nothing removes it either.
         if taken {
             continue;
@@ -322,13 +308,10 @@ fn take_over(folder: &Path, prefix: &OsStr, fingerprint: &Fingerprint) -> Option
 fn stale(folder: &Path, prefix: &OsStr) -> impl Iterator<Item = NamedTempFile> {
     let partial = entries(folder).filter(|(name, _)| is_partial(name, prefix));
     partial.filter_map(|(_, path)| {
-        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = fs::File::from(rustix::fs::open(&path, flags, Mode::empty()).ok()?);
-        flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+        let file = system::open_own(&path).ok()?;
+        file.try_lock().ok()?;
         // Since the folder was read, its process may have given it its name, or another one have removed it.
-        let (open, named) = (file.metadata().ok()?, path.symlink_metadata().ok()?);
-        let is_same = open.is_file() && (open.dev(), open.ino()) == (named.dev(), named.ino());
-        if !is_same {
+        if !file.metadata().ok()?.is_file() || !system::has_name(&file, &path).ok()? {
             return None;
         }
         Some(NamedTempFile::from_parts(file, TempPath::try_from_path(path).ok()?))
@@ -343,8 +326,8 @@ fn entries(folder: &Path) -> impl Iterator<Item = (OsString, PathBuf)> {
 
 /// Whether a name is `prefix`, random characters, [`SUFFIX`].
 fn is_partial(name: &OsStr, prefix: &OsStr) -> bool {
-    let random =
-        name.as_bytes().strip_prefix(prefix.as_bytes()).and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
+    let random = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
+    let random = random.and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
     random.is_some_and(|random| random.len() == RANDOM_CHARS && random.iter().all(u8::is_ascii_alphanumeric))
 }
 

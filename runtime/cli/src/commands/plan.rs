@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 /// Say how much memory a model needs, whether this machine has it, and how fast it will be
 ///
-/// For about a second weights are read from the disk and multiplied, to know the speed of both. A model that does not fit
+/// For a few seconds weights are read from the disk and multiplied, to know the speed of both. A model that does not fit
 /// runs too: what is missing is read from the disk for each token.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -107,8 +107,14 @@ fn print(report: &Report<'_>) -> Result<(), Error> {
         let line = format!("{name:<10} {:>10}   {note}", units::bytes(n_bytes));
         terminal::print(&format!("{}\n", line.trim_end()))?;
     }
+    let readers = match speeds.disk_readers {
+        None => String::new(),
+        Some(1) => " to one reader".to_owned(),
+        Some(n) => format!(" to {n} readers"),
+    };
     terminal::print(&format!(
-        "speed      {} tokens/s, {} when the context is full: {} of weights are multiplied in a second, the disk gives {}\n",
+        "speed      {} tokens/s, {} when the context is full: {} of weights are multiplied in a second, the disk gives \
+         {}{readers}\n",
         units::digits(report.tokens_per_second),
         units::digits(report.tokens_per_second_full),
         units::bytes(speeds.weight_bytes_per_second as u64),

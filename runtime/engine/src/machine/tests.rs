@@ -133,8 +133,66 @@ fn the_least_limit_counts() {
     ];
     for (name, files, expected) in table {
         let root = root(files);
-        assert_eq!(available_bytes_below(root.path(), 100 * MIB), *expected, "{name}");
+        assert_eq!(MemoryWatch::below(root.path(), 100 * MIB).available_bytes(), *expected, "{name}");
     }
+}
+
+/// What Linux tells of tasks that wait for memory.
+fn pressure(percent: &str, total_ms: u64) -> String {
+    let line = |kind| format!("{kind} avg10={percent} avg60=0.00 avg300=0.00 total={}\n", total_ms * 1000);
+    line("some") + &line("full")
+}
+
+#[test]
+fn where_tasks_wait_for_memory_only_what_is_free_is_left() {
+    const GROUP: &str = "sys/fs/cgroup/user.slice/me";
+    let group = |name: &str| format!("{GROUP}/{name}");
+    let root = root(&[MEMINFO, V2_MOUNT, ("proc/self/cgroup", "0::/user.slice/me\n")]);
+    let write = |path: &str, text: &str| {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    for (name, text) in [
+        ("memory.max", "1073741824\n"),
+        ("memory.current", "943718400\n"),
+        ("memory.stat", "inactive_file 209715200\nactive_file 0\n"),
+    ] {
+        write(&group(name), text);
+    }
+    let (machine, of_group) = ("proc/pressure/memory", group("memory.pressure"));
+    let (with_pages, free) = ((124 + 200) * MIB, 124 * MIB);
+    let machine_free = 100_000 * 1024;
+
+    let mut watch = MemoryWatch::below(root.path(), 0);
+    let start = std::time::Instant::now();
+    let mut check = |ms, expected, case: &str| {
+        let now = start + std::time::Duration::from_millis(ms);
+        assert_eq!(watch.available_bytes_at(now), expected, "{case}");
+    };
+    check(0, with_pages, "nothing is told");
+    write(machine, &pressure("0.00", 5_000));
+    write(&of_group, &pressure("0.00", 3_000));
+    check(25, with_pages, "nobody waits now");
+    write(&of_group, &pressure("0.40", 3_099));
+    check(500, with_pages, "a little");
+    write(&of_group, &pressure("0.60", 3_101));
+    check(600, free, "the group waits for a tenth of a second");
+    check(1000, free, "in the same second");
+    check(1050, with_pages, "over a longer time it is less than a tenth");
+    check(1200, with_pages, "nobody waits any more");
+    write(&of_group, &pressure("10.00", 3_101));
+    check(1300, free, "it has waited for a second of ten");
+    write(&of_group, &pressure("9.99", 3_101));
+    check(1400, with_pages, "less");
+    write(machine, &pressure("50.00", 9_000));
+    check(1500, machine_free, "the whole machine waits");
+    write(&of_group, "no such thing\n");
+    check(1600, machine_free, "and the group does not tell");
+    write(machine, &pressure("0.00", 9_000));
+    check(4000, machine_free, "it has waited for much longer since it was last asked");
+    write("proc/self/status", "VmSize:\t  512000 kB\nVmSwap:\t   10240 kB\n");
+    check(9000, with_pages - 10 * MIB, "what is in the swap is owed");
 }
 
 #[test]

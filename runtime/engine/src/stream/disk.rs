@@ -2,15 +2,23 @@
 //!
 //! What is streamed is read in a circle, and a cache that drops what was used longest ago drops each page just before
 //! it is needed: it saves nothing, and inside a memory limit it costs more than the disk does. So reads go straight into
-//! our buffers: `O_DIRECT` on Linux, `F_NOCACHE` on macOS. Where a file system refuses that (tmpfs and some that
-//! compress or encrypt do), reads are ordinary ones, and what they left in the cache is dropped behind them.
+//! our buffers, as each system has it. Where a file system refuses that (tmpfs and some that compress or encrypt do), reads
+//! are ordinary ones, and what they left in the cache is dropped behind them.
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[path = "disk/linux.rs"]
+mod system;
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+#[path = "disk/unix.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "disk/windows.rs"]
+mod system;
 
 use std::fmt::Debug;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
@@ -89,7 +97,7 @@ impl DiskFile {
     pub(super) fn open(file: &gguf::File) -> io::Result<Self> {
         let buffered = file.handle().try_clone()?;
         let metadata = buffered.metadata()?;
-        let direct = open_direct(file.path(), &buffered, &metadata);
+        let direct = system::open_direct(file.path(), &buffered, &metadata);
         let (direct, alignment) =
             direct.map_or((None, PAGE_BYTES), |(file, alignment)| (Some(file), alignment));
         Ok(Self { direct, is_refused: AtomicBool::new(false), buffered, alignment, stamp: stamp(&metadata) })
@@ -112,15 +120,15 @@ impl Disk for DiskFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         if let Some(direct) = self.direct.as_ref().filter(|_| !self.is_refused.load(Ordering::Relaxed)) {
-            match direct.read_at(buffer, offset) {
+            match system::read_at(direct, buffer, offset) {
                 Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
                     self.is_refused.store(true, Ordering::Relaxed);
                 }
                 result => return result,
             }
         }
-        let n = self.buffered.read_at(buffer, offset)?;
-        drop_behind(&self.buffered, offset, n);
+        let n = system::read_at(&self.buffered, buffer, offset)?;
+        system::drop_behind(&self.buffered, offset, n);
         Ok(n)
     }
 
@@ -128,48 +136,3 @@ impl Disk for DiskFile {
         self.buffered.metadata().is_ok_and(|metadata| stamp(&metadata) == self.stamp)
     }
 }
-
-/// Opens a file past the page cache, and what its reads must be multiples of. `None`: that cannot be had, or the name
-/// is another file's by now.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn open_direct(path: &Path, _: &File, same: &Metadata) -> Option<(File, usize)> {
-    use rustix::fs::{AtFlags, OFlags, StatxFlags, statx};
-    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-
-    let flags = OFlags::DIRECT.bits() as i32;
-    let file = File::options().read(true).custom_flags(flags).open(path).ok()?;
-    let metadata = file.metadata().ok()?;
-    if (metadata.dev(), metadata.ino()) != (same.dev(), same.ino()) {
-        return None;
-    }
-    // Linux 6.1 tells; before that a page is safe.
-    let told = statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).ok();
-    let told = told.filter(|told| told.stx_mask & StatxFlags::DIOALIGN.bits() != 0);
-    let alignment = told.map_or(PAGE_BYTES, |told| {
-        told.stx_dio_mem_align.max(told.stx_dio_offset_align) as usize // 0: no direct reads
-    });
-    (alignment.is_power_of_two() && alignment <= PAGE_BYTES).then_some((file, alignment))
-}
-
-/// Likewise; here any read may be one that is not cached.
-#[cfg(target_vendor = "apple")]
-fn open_direct(_: &Path, file: &File, _: &Metadata) -> Option<(File, usize)> {
-    let file = file.try_clone().ok()?;
-    rustix::fs::fcntl_nocache(&file, true).ok()?;
-    Some((file, PAGE_BYTES))
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-fn open_direct(_: &Path, _: &File, _: &Metadata) -> Option<(File, usize)> {
-    None
-}
-
-/// Drops what a read has left in the page cache. It is an advice: where it is refused, nothing is lost but memory.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn drop_behind(file: &File, offset: u64, n: usize) {
-    let _ =
-        rustix::fs::fadvise(file, offset, std::num::NonZeroU64::new(n as u64), rustix::fs::Advice::DontNeed);
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn drop_behind(_: &File, _: u64, _: usize) {}

@@ -1,15 +1,15 @@
 //! What other programs come to need, kept weights give them, and take it back when it is left again.
 //!
-//! Nothing is asked of the kernel's own signals, which tell of pressure when it is there. What may still be taken is
-//! sampled all the time, with what the limits of the groups above leave, and a reserve of it is kept free: a neighbour
-//! grows into that, and meanwhile weights are given back, so that nobody meets a limit, is swapped or killed.
+//! What may still be taken is sampled all the time (see [`MemoryWatch`](crate::machine::MemoryWatch)), and a reserve of it
+//! is kept free: a neighbour grows into that, and meanwhile weights are given back, so that nobody meets a limit, is
+//! swapped or killed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Between two samples, of some tens of microseconds each. A neighbour that takes 200 MiB a second takes 5 meanwhile.
+/// Between two samples, of some hundred microseconds at most. A neighbour that takes 200 MiB a second takes 5 meanwhile.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(25);
 
 /// No new sample.
@@ -43,7 +43,7 @@ impl Pressure {
     pub(super) fn new(
         reserve_bytes: u64,
         interval: Duration,
-        available: impl Fn() -> u64 + Send + 'static,
+        mut available: impl FnMut() -> u64 + Send + 'static,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             sample: AtomicU64::new(NONE),

@@ -7,11 +7,13 @@
 
 use super::disk::{self, Disk};
 use super::scan::Scan;
+use super::tuner::Tuner;
 use memmap2::{MmapMut, MmapOptions};
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// A piece in memory.
 #[derive(Debug)]
@@ -19,13 +21,29 @@ pub(super) struct Loaded {
     pub map: MmapMut,
     /// Where in the map its bytes are: reads begin at the disk's multiples, not at the piece's.
     pub place: Range<usize>,
-    /// The map is just as long as the piece needs: it may stay.
+    /// The map is the piece's own, and no buffer of the ring.
     pub is_own: bool,
+}
+
+/// Bytes that a piece of `len` takes that stays.
+pub(super) fn own_bytes(len: usize) -> usize {
+    len.next_multiple_of(disk::PAGE_BYTES)
 }
 
 impl Loaded {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.map[self.place.clone()]
+    }
+
+    /// A copy to stay: it takes no more pages than its bytes do.
+    ///
+    /// # Errors
+    /// If the system has no memory for it.
+    pub(super) fn to_own(&self) -> io::Result<Self> {
+        let bytes = self.bytes();
+        let mut map = new_map(own_bytes(bytes.len()))?;
+        map[..bytes.len()].copy_from_slice(bytes);
+        Ok(Self { map, place: 0..bytes.len(), is_own: true })
     }
 }
 
@@ -77,6 +95,9 @@ pub(super) struct State {
     usual_free: usize,
     /// Bytes that were read.
     n_read_bytes: u64,
+    /// Readers that are reading, and how many may.
+    n_reading: usize,
+    tuner: Tuner,
     is_over: bool,
 }
 
@@ -117,6 +138,11 @@ impl State {
 
     pub(super) fn n_read_bytes(&self) -> u64 {
         self.n_read_bytes
+    }
+
+    /// How many readers the disk wants, once it is known.
+    pub(super) fn n_readers(&self) -> Option<usize> {
+        self.tuner.settled()
     }
 
     /// The pass has come to a piece.
@@ -178,8 +204,8 @@ pub(super) struct Ring {
 const MAX_SLOTS: usize = 1024;
 
 impl Ring {
-    /// A ring that reads up to `limit_bytes` ahead, in `n_buffers` buffers if pieces are of equal length.
-    pub(super) fn new(scan: Scan, disk: Box<dyn Disk>, limit_bytes: usize) -> Self {
+    /// A ring that reads up to `limit_bytes` ahead, with as many readers as `tuner` says.
+    pub(super) fn new(scan: Scan, disk: Box<dyn Disk>, limit_bytes: usize, tuner: Tuner) -> Self {
         let buffer_bytes = disk::buffer_bytes(&*disk, scan.max_len());
         let state = State {
             slots: VecDeque::with_capacity(MAX_SLOTS),
@@ -194,6 +220,8 @@ impl Ring {
             free: Vec::with_capacity(MAX_SLOTS),
             usual_free: limit_bytes / buffer_bytes + 1,
             n_read_bytes: 0,
+            n_reading: 0,
+            tuner,
             is_over: false,
         };
         Self {
@@ -210,15 +238,15 @@ impl Ring {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the readers that something has changed.
+    /// Tells a reader that something has changed. If there is more to do than for one, it tells the next.
     pub(super) fn wake(&self) {
-        self.has_room.notify_all();
+        self.has_room.notify_one();
     }
 
     /// Ends the readers.
     pub(super) fn close(&self) {
         self.lock().is_over = true;
-        self.wake();
+        self.has_room.notify_all();
     }
 
     /// The piece, as soon as it is there.
@@ -258,26 +286,38 @@ impl Ring {
     pub(super) fn read_on(&self) {
         let mut state = self.lock();
         while !state.is_over {
-            let next = state.next().filter(|&piece| {
-                let after = state.slot_bytes + self.scan.pieces[piece].len;
+            let next = if state.n_reading < state.tuner.n_readers() { state.next() } else { None };
+            let has_room = |piece: &usize| {
+                let after = state.slot_bytes + self.scan.pieces[*piece].len;
                 state.slots.is_empty() || (after <= state.limit_bytes && state.slots.len() < MAX_SLOTS)
-            });
-            let Some(piece) = next else {
+            };
+            let Some(piece) = next.filter(has_room) else {
+                if state.n_reading == 0 {
+                    state.tuner.rest();
+                }
                 state = self.has_room.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let number = state.front + state.slots.len() as u64;
-            let is_own = state.wants(&self.scan, piece);
-            let buffer = if is_own { None } else { state.free.pop() };
+            let buffer = state.free.pop();
             state.slots.push_back(Slot { piece, content: Content::Reading });
             state.slot_bytes += self.scan.pieces[piece].len;
             state.lead += 1;
+            state.n_reading += 1;
+            if state.n_reading < state.tuner.n_readers() {
+                self.wake();
+            }
             drop(state);
 
-            let content = self.load(piece, buffer, is_own);
+            let content = self.load(piece, buffer);
             state = self.lock();
-            if let Content::Ready(loaded) = &content {
-                state.n_read_bytes += loaded.place.len() as u64;
+            state.n_reading -= 1;
+            match &content {
+                Content::Ready(loaded) => {
+                    state.n_read_bytes += loaded.place.len() as u64;
+                    state.tuner.end(loaded.place.len(), Instant::now());
+                }
+                _ => state.tuner.rest(),
             }
             let at = number.checked_sub(state.front).map(|at| at as usize);
             match at.and_then(|at| state.slots.get_mut(at)) {
@@ -293,13 +333,12 @@ impl Ring {
         }
     }
 
-    fn load(&self, piece: usize, buffer: Option<MmapMut>, is_own: bool) -> Content {
+    fn load(&self, piece: usize, buffer: Option<MmapMut>) -> Content {
         let piece = &self.scan.pieces[piece];
-        let n_bytes = if is_own { disk::buffer_bytes(&*self.disk, piece.len) } else { self.buffer_bytes };
         let read = || {
-            let mut map = buffer.map_or_else(|| new_map(n_bytes), Ok)?;
+            let mut map = buffer.map_or_else(|| new_map(self.buffer_bytes), Ok)?;
             let place = disk::read(&*self.disk, &mut map, piece.offset, piece.len)?;
-            Ok(Loaded { map, place, is_own })
+            Ok(Loaded { map, place, is_own: false })
         };
         read().map_or_else(Content::Failed, Content::Ready)
     }

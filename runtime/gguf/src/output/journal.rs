@@ -5,14 +5,14 @@
 //! cut or a failing disk swallowed of either, the hash tells. So a journal costs a few bytes and a fast hash, and
 //! believing it costs reading the file once.
 
-use crate::Error;
+use crate::{Error, system};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::hash::Hasher as _;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::SystemTime;
 use tempfile::TempPath;
 use twox_hash::XxHash3_64;
 
@@ -67,8 +67,12 @@ impl Fingerprint {
     pub fn add_file(&mut self, path: &Path) -> Result<(), Error> {
         let found = path.metadata().map_err(Error::io(path, "cannot be asked for its size"))?;
         self.add(path.file_name().unwrap_or_default().as_encoded_bytes());
-        for number in [found.size().cast_signed(), found.mtime(), found.mtime_nsec()] {
-            self.add(&number.to_le_bytes());
+        self.add(&found.len().to_le_bytes());
+        // A system that does not tell has only the length.
+        let changed = found.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let since = |from: SystemTime, to: SystemTime| to.duration_since(from).unwrap_or_default().as_nanos();
+        for nanoseconds in [since(SystemTime::UNIX_EPOCH, changed), since(changed, SystemTime::UNIX_EPOCH)] {
+            self.add(&nanoseconds.to_le_bytes());
         }
         Ok(())
     }
@@ -125,8 +129,7 @@ impl Journal {
     /// Takes over the one of a dead run, if it speaks of the same file.
     pub(super) fn take_over(partial: &Path, fingerprint: &Fingerprint) -> Option<Self> {
         let path = Self::path_of(partial);
-        let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-        let mut file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(&path).ok()?;
+        let mut file = system::open_own(&path).ok()?;
         if !file.metadata().ok()?.is_file() {
             return None;
         }
@@ -208,7 +211,7 @@ fn hash_of(file: &File, start: u64, end: u64) -> io::Result<Option<u64>> {
     let mut at = start;
     while at < end {
         let buffer = &mut buffer[..(end - at).min(CHECK_BYTES as u64) as usize];
-        file.read_exact_at(buffer, at)?;
+        system::read_exact_at(file, buffer, at)?;
         hash.add(buffer);
         at += buffer.len() as u64;
     }

@@ -3,8 +3,8 @@
 mod recovery;
 
 use super::*;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<_> =

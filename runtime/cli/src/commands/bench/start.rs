@@ -1,8 +1,8 @@
 //! How long a user waits for the first token: from opening the file to the logits after one.
 
 use crate::error::Error;
+use crate::system;
 use engine::{Model, Session, SessionOptions};
-use rustix::fs::{Advice, fadvise};
 use serde::Serialize;
 use std::fs::File;
 use std::path::Path;
@@ -31,7 +31,7 @@ fn after_dropping(path: &Path, options: &SessionOptions) -> Result<Option<f64>, 
     let file = File::open(path).map_err(Error::io(path))?;
     // What is not on the disk yet cannot be dropped. A file that cannot be written to has nothing of the kind.
     let _ = file.sync_data();
-    fadvise(&file, 0, None, Advice::DontNeed).map_err(|errno| Error::io(path)(errno.into()))?;
+    system::drop_cached(&file).map_err(Error::io(path))?;
     let before = bytes_from_disk();
     let time = start(path, options)?;
     let read = bytes_from_disk().zip(before).map(|(after, before)| after - before);

@@ -5,8 +5,7 @@
 
 use super::command::Command;
 use crate::error::Error;
-use crate::{interrupt, terminal};
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use crate::{interrupt, system, terminal};
 use rustyline::config::{Behavior, Config};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -143,11 +142,9 @@ fn read_terminal<H: Helper>(
     prompt: &str,
 ) -> Result<Option<String>, Error> {
     // The editor takes the terminal out of its usual mode: a signal that ends the process must put it back.
-    let mode = tcgetattr(std::io::stdin()).ok();
+    let restore_mode = system::terminal_mode();
     let restore = move || {
-        if let Some(mode) = mode {
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &mode);
-        }
+        restore_mode();
         if std::io::stderr().is_terminal() {
             let _ = std::io::stderr().write_all(BRACKETED_PASTE_OFF);
         }
