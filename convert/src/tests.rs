@@ -23,7 +23,7 @@ const OPTIONS: Options = Options {
     check_template: |_| Ok(()),
     context_length: None,
     verify: true,
-    work: quantize::Work { max_ram_bytes: None, resume: false, allow_nonfinite: false },
+    work: quantize::Work { max_ram_bytes: None, resume: false, allow_nonfinite: false, measure: false },
 };
 
 /// A checkpoint in `novel`, and an empty folder `out` beside it.

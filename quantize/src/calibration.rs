@@ -15,6 +15,7 @@ pub(crate) use states::States;
 
 use crate::Error;
 use engine::Model;
+use gguf::{Metadata, Value};
 
 /// Tokens of a window where nobody asks for another number, and the model knows no smaller one.
 const CONTEXT: usize = 512;
@@ -31,12 +32,31 @@ const HELD_OUT_PART: usize = 4;
 /// A text to learn from.
 #[derive(Clone, Debug)]
 pub struct Calibration {
+    /// What the text is called, for the file's keys.
+    pub name: String,
     /// The text.
     pub text: String,
     /// Tokens of a window; `None`: 512, or the model's context if that is shorter.
     pub context: Option<usize>,
     /// Tokens that are read at most; `None`: 65 536.
     pub max_tokens: Option<usize>,
+}
+
+/// A file's keys that say what was learned from: that it was, the text's name, its tokens, and what the outputs of the
+/// matrices lose of it, which is known in the end only.
+const METHOD_KEY: &str = "llamita.quantize.method";
+const TEXT_KEY: &str = "llamita.quantize.text";
+const TOKENS_KEY: &str = "llamita.quantize.tokens";
+const ERROR_KEY: &str = "llamita.quantize.error";
+
+impl Calibration {
+    /// Sets these keys; the numbers are not known yet.
+    pub(crate) fn describe(&self, keys: &mut Metadata) {
+        keys.set(METHOD_KEY, "feedback");
+        keys.set(TEXT_KEY, &*self.name);
+        keys.set(TOKENS_KEY, Value::U32(0));
+        keys.set(ERROR_KEY, Value::F32(0.0));
+    }
 }
 
 /// A text as a model reads it.

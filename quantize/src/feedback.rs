@@ -16,10 +16,12 @@
 //! | `tile` `round` | rows at work; a panel of them in a span |
 //! | `upstream` | errors of the layers below, made good in part |
 //! | `choice` | how far to go |
+//! | `outputs` | what errors do to the outputs of the tokens that were learned from |
 
 mod choice;
 mod factor;
 mod moments;
+mod outputs;
 mod panels;
 mod round;
 mod span;
@@ -32,7 +34,7 @@ pub(crate) use choice::{Choice, choose};
 pub(crate) use moments::{Input, Moments};
 pub(crate) use upstream::Upstream;
 
-use crate::{Cancelled, Error, Grid};
+use crate::{Cancelled, Error, Grid, Loss, Share};
 use blocks::{TensorType, with_block};
 use panels::Lanes;
 use rayon::prelude::*;
@@ -69,8 +71,8 @@ pub struct Judgement {
     pub strength: f32,
     /// Rows that were taken from the plain encoder, the one by importance, and feedback.
     pub n_rows: [u64; 3],
-    /// Squared errors of the outputs on held-out tokens by each of the three, and by what was taken.
-    pub held_out: [f64; 4],
+    /// Squared errors of the outputs on held-out tokens that each of the three would make.
+    pub held_out: [f64; 3],
 }
 
 /// Bytes that [`encode`] takes at most beside what it gives, for a matrix of such rows.
@@ -78,10 +80,12 @@ pub(crate) fn n_bytes(n_rows: u64, n_cols: u64, n_threads: u64) -> u64 {
     let tile = ROWS as u64 * n_cols;
     let wave =
         (WAVE_WEIGHTS as u64).max(tile).min(n_rows.next_multiple_of(ROWS as u64).saturating_mul(n_cols));
-    // Floats as they come, weights, errors, codes and scales; and for each thread twice the last three, for alternatives.
+    // Floats as they come, weights, errors, codes and scales; and for each thread twice the last three, for alternatives, and
+    // a tile's weights in two other forms.
     let kept = 4 + 1 + 4;
     let per_span = 2 * SPAN as u64 * n_cols * 4;
-    (wave * (4 + 4 + kept)).saturating_add(n_threads * 2 * tile * kept).saturating_add(per_span)
+    let per_thread = tile * (2 * kept + 4 + 4);
+    (wave * (4 + 4 + kept)).saturating_add(n_threads * per_thread).saturating_add(per_span)
 }
 
 /// Has rows wish for what makes errors of the layers below good.
@@ -103,16 +107,17 @@ fn wish<B: Grid>(
         .for_each(|(tile, changes)| tile.wish(input, differences, &changes, strength));
 }
 
-/// Quantizes a matrix: its blocks, row by row. The input holds the factor of the choice. `each(rows)` is told of rows that
-/// are done and may stop it.
+/// Quantizes a matrix: its blocks, row by row, and what they lose, on the tokens that were learned from only if `measures`. The
+/// input holds the factor of the choice. `each(rows)` is told of rows that are done and may stop it.
 pub(crate) fn encode(
     input: &Input,
     upstream: Option<&Upstream>,
     choice: Choice,
     task: &Task<'_>,
+    measures: bool,
     each: &dyn Fn(usize) -> Result<(), Cancelled>,
-) -> Result<(Vec<u8>, Judgement), Error> {
-    with_block!(grid task.ty, B => encode_as::<B>(input, upstream, choice, task, each),
+) -> Result<(Vec<u8>, Loss), Error> {
+    with_block!(grid task.ty, B => encode_as::<B>(input, upstream, choice, task, measures, each),
         else panic!("{} is no grid", task.ty))
 }
 
@@ -121,15 +126,16 @@ fn encode_as<B: Grid>(
     upstream: Option<&Upstream>,
     choice: Choice,
     task: &Task<'_>,
+    measures: bool,
     each: &dyn Fn(usize) -> Result<(), Cancelled>,
-) -> Result<(Vec<u8>, Judgement), Error> {
+) -> Result<(Vec<u8>, Loss), Error> {
     let n = input.n_cols();
     let importance = input.importance();
     let alike = vec![1.0; n];
     let row_bytes = n / B::LEN * size_of::<B>();
     let mut out = vec![0; task.n_rows * row_bytes];
-    let mut judgement =
-        Judgement { shrink: choice.shrink, strength: choice.strength, ..Judgement::default() };
+    let judgement = Judgement { shrink: choice.shrink, strength: choice.strength, ..Judgement::default() };
+    let mut loss = Loss { judgement: Some(judgement), ..Loss::default() };
     let differences = upstream.map(Upstream::held_out);
     let wave_rows = (WAVE_WEIGHTS / n / ROWS).max(1) * ROWS;
     for start in (0..task.n_rows).step_by(wave_rows) {
@@ -155,19 +161,27 @@ fn encode_as<B: Grid>(
         }
         let out = &mut out[rows.start * row_bytes..rows.end * row_bytes];
         let of_tiles = tiles.par_iter_mut().zip(out.par_chunks_mut(ROWS * row_bytes)).map(|(tile, out)| {
-            let judgement = guard(input, tile, &alike, &importance, out.len() / row_bytes);
+            let mut loss = guard(input, tile, &alike, &importance, out.len() / row_bytes);
+            let (mut row_floats, mut again) = (vec![0.0; n], vec![0.0; n]);
             for (row, out) in out.chunks_exact_mut(row_bytes).enumerate() {
-                tile.pack(row, bytemuck::cast_slice_mut(out));
+                let out = bytemuck::cast_slice_mut(out);
+                tile.pack(row, out);
+                blocks::decode(out, &mut again);
+                tile.original_row(row, &mut row_floats);
+                loss.weights.add(Share::of(&row_floats, &again, None));
             }
-            judgement
+            loss
         });
         // In the order of the rows: sums of floats.
         for of_tile in of_tiles.collect::<Vec<_>>() {
-            judgement.add(&of_tile);
+            loss.add(&of_tile);
+        }
+        if measures {
+            loss.train.get_or_insert_default().add(outputs::share(input, &tiles, rows.len()));
         }
         each(rows.len())?;
     }
-    Ok((out, judgement))
+    Ok((out, loss))
 }
 
 /// The first round.
@@ -185,11 +199,12 @@ fn guard<B: Grid>(
     alike: &[f32],
     importance: &[f32],
     n_rows: usize,
-) -> Judgement {
+) -> Loss {
     let others = [tile.search(input, alike), tile.search(input, importance)];
     let costs =
         [tile.judge(input, &others[0]), tile.judge(input, &others[1]), tile.judge(input, &tile.rounded)];
-    let mut judgement = Judgement::default();
+    let wholes = tile.squares(input);
+    let (mut judgement, mut held_out) = (Judgement::default(), Share::default());
     for row in 0..n_rows {
         let of_row = costs.map(|costs| costs[row]);
         // Of equals the last: feedback.
@@ -199,13 +214,14 @@ fn guard<B: Grid>(
         }
         judgement.n_rows[best] += 1;
         judgement.held_out.iter_mut().zip(of_row).for_each(|(sum, cost)| *sum += cost);
-        judgement.held_out[3] += of_row[best];
+        held_out.add(Share { error: of_row[best], whole: wholes[row] });
     }
-    judgement
+    Loss { held_out: Some(held_out), judgement: Some(judgement), ..Loss::default() }
 }
 
 impl Judgement {
-    fn add(&mut self, other: &Self) {
+    /// Adds other rows of the same matrix.
+    pub(crate) fn add(&mut self, other: &Self) {
         self.n_rows.iter_mut().zip(other.n_rows).for_each(|(sum, n)| *sum += n);
         self.held_out.iter_mut().zip(other.held_out).for_each(|(sum, x)| *sum += x);
     }

@@ -5,11 +5,12 @@ use crate::calibration::{Course, States};
 use crate::mixture::Tensor;
 use crate::tensor_stream::first_not_finite;
 use crate::{
-    Architecture, Calibration, Error, Imatrix, Judgement, Matrix, Monitor, Plan, Recipe, Target,
-    TensorStream, Work,
+    Architecture, Calibration, Error, Imatrix, Loss, Matrix, Monitor, Plan, Recipe, Target, TensorStream,
+    Work,
 };
 use blocks::{Block, TensorType, with_block};
 use gguf::{Fingerprint, Metadata, TensorInfo, TensorSpec, Value};
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 
@@ -21,6 +22,9 @@ const HELD_PER_HEADER_BYTE: u64 = 8;
 
 /// `general.quantization_version`: the layouts that ggml has had since June 2023, and that `runtime/blocks` states.
 const QUANTIZATION_VERSION: u32 = 2;
+
+/// What keys of our own begin with.
+const OWN_KEYS: &str = "llamita.";
 
 /// How to quantize.
 #[derive(Clone, Debug)]
@@ -47,8 +51,9 @@ pub struct Summary {
     pub input_bytes: u64,
     /// Bytes of the output file.
     pub output_bytes: u64,
-    /// How the matrices fared that a calibration text was there for and that this run has made, by their names.
-    pub judgements: Vec<(String, Judgement)>,
+    /// What each of the input's tensors lost. `None` where that is not known: of those that were copied, and, but for matrices
+    /// that a calibration text was there for, where [`Work::measure`] does not ask, or did not in a run before that has made it.
+    pub losses: Vec<Option<Loss>>,
 }
 
 /// Writes `input` with its matrices as `options` says. Metadata and tensor order are kept; what is no matrix stays as
@@ -125,7 +130,8 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// Where the input cannot be read, the output not be written, or a weight is no number.
     pub fn write(&self, output: &Path, monitor: &dyn Monitor) -> Result<Summary, Error> {
-        let Self { input, options, metadata, plan, .. } = self;
+        let Self { input, options, plan, .. } = self;
+        let mut metadata = Cow::Borrowed(&self.metadata);
         check_paths(input, output)?;
         plan.notes().iter().for_each(|note| monitor.note(note));
         let mut specs = plan.specs().to_vec();
@@ -142,33 +148,35 @@ impl<'a> Draft<'a> {
         if let Some(course) = &course {
             specs = course.ordered(&specs);
             course.describe(&mut source);
-            held_bytes = held_bytes.saturating_add(course.n_bytes());
+            course.count(metadata.to_mut());
+            held_bytes = held_bytes.saturating_add(course.n_bytes() + 2 * header_bytes(input));
         }
-        let states = course.as_ref().map(|_| States::of(output, metadata, &specs, &source));
-        let mut stream = TensorStream::create(output, metadata, &specs, source, &options.work, held_bytes)?;
+        let states = course.as_ref().map(|_| States::of(output, &metadata, &specs, &source));
+        let mut stream = TensorStream::create(output, &metadata, &specs, source, &options.work, held_bytes)?;
         if !options.work.resume {
             states.iter().for_each(States::remove);
         }
         let written = match (&course, &states) {
             (Some(course), Some(states)) => course.write(&mut stream, states, monitor),
-            _ => write(&mut stream, input, &specs, options.imatrix.as_ref(), monitor).map(|()| Vec::new()),
+            _ => write(&mut stream, input, &specs, options.imatrix.as_ref(), monitor),
         };
-        let judgements = match written {
-            Ok(judgements) => judgements,
-            Err(error) => {
-                if options.work.resume && error.is_interruption() {
-                    stream.keep(monitor);
-                } else {
-                    states.iter().for_each(States::remove);
-                }
-                return Err(error);
+        if let Err(error) = written {
+            if options.work.resume && error.is_interruption() {
+                stream.keep(monitor);
+            } else {
+                states.iter().for_each(States::remove);
             }
-        };
+            return Err(error);
+        }
+        let mut losses = stream.losses().to_vec();
+        if let Some(course) = &course {
+            Course::conclude(metadata.to_mut(), &losses);
+            stream.amend(&metadata)?;
+            losses = course.in_input_order(&losses);
+        }
         stream.finish(monitor)?;
         states.iter().for_each(States::remove);
-        let judgements =
-            judgements.into_iter().map(|(at, judged)| (input.tensors()[at].name.clone(), judged)).collect();
-        Ok(Summary { input_bytes: input.n_bytes(), output_bytes: self.file_bytes(), judgements })
+        Ok(Summary { input_bytes: input.n_bytes(), output_bytes: self.file_bytes(), losses })
     }
 }
 
@@ -269,7 +277,8 @@ fn encode<B: Block>(
     })
 }
 
-/// The input's keys with what changes, and where the file comes from.
+/// The input's keys with what changes. Keys of our own tell how a file was made, so those of the input are not true of the
+/// output; and a file from which nothing was learned has none, so that it is no larger than others of its type.
 fn metadata(input: &gguf::File, options: &Options) -> Result<Metadata, Error> {
     let key_error = |source| Error::Key { path: input.path().to_owned(), source };
     let uint = |key: &str| input.metadata().uint(key).map_err(key_error);
@@ -277,14 +286,16 @@ fn metadata(input: &gguf::File, options: &Options) -> Result<Metadata, Error> {
         return Err(Error::Split { path: input.path().to_owned(), n_files });
     }
     let mut metadata = input.metadata().clone();
-    if let Some(source) = input.metadata().get("general.file_type") {
-        metadata.set("llamita.quantize.source_file_type", source.clone());
+    for (key, _) in input.metadata().iter().filter(|(key, _)| key.starts_with(OWN_KEYS)) {
+        metadata.remove(key);
     }
-    metadata.set("llamita.quantize.version", env!("CARGO_PKG_VERSION"));
     metadata.set("general.file_type", Value::U32(options.recipe.file_type.wire()));
     metadata.set("general.quantization_version", Value::U32(QUANTIZATION_VERSION));
     if let Some(imatrix) = &options.imatrix {
         imatrix.describe(&mut metadata);
+    }
+    if let Some(calibration) = &options.calibration {
+        calibration.describe(&mut metadata);
     }
     Ok(metadata)
 }

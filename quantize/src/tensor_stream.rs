@@ -8,7 +8,7 @@
 
 mod batch;
 
-use crate::{Error, Monitor, Work};
+use crate::{Error, Loss, Monitor, Work};
 use batch::{Fill, encode_batch};
 pub(crate) use batch::{Rows, first_not_finite};
 use blocks::{TensorType, with_block};
@@ -39,6 +39,10 @@ pub struct TensorStream {
     was_interrupted: bool,
     n_tensors: usize,
     n_recovered: usize,
+    /// Whether it is measured what tensors lose.
+    measures: bool,
+    /// What each lost, as far as that is known.
+    losses: Vec<Option<Loss>>,
     /// `Some`: weights that are no finite numbers are taken, and counted here.
     n_nonfinite: Option<AtomicU64>,
 }
@@ -102,6 +106,8 @@ impl TensorStream {
             was_interrupted,
             n_tensors,
             n_recovered: 0,
+            measures: work.measure,
+            losses: vec![None; n_tensors],
             n_nonfinite,
         })
     }
@@ -112,7 +118,9 @@ impl TensorStream {
         if !self.resuming {
             return Ok(false);
         }
-        if self.writer.recover()? {
+        let at = self.at();
+        if let Some(note) = self.writer.recover()? {
+            self.losses[at] = Loss::from_note(&note);
             self.n_recovered += 1;
             monitor.advance(input_bytes)?;
             return Ok(true);
@@ -170,6 +178,42 @@ impl TensorStream {
         Ok(self.writer.write(bytes)?)
     }
 
+    /// The same for a whole tensor that lost so much.
+    pub(crate) fn copy_measured(&mut self, bytes: &[u8], loss: Loss) -> Result<(), Error> {
+        self.flush()?;
+        self.lost(loss);
+        self.copy(bytes)
+    }
+
+    /// What each tensor lost, in the file's order; `None` where that is not known: of those that were copied, and where nobody
+    /// asked for it ([`Work::measure`]).
+    pub fn losses(&self) -> &[Option<Loss>] {
+        &self.losses
+    }
+
+    /// Whether it is asked for.
+    pub(crate) fn measures(&self) -> bool {
+        self.measures
+    }
+
+    /// Keys that say what is known in the end only: as many bytes as the file was begun with.
+    pub(crate) fn amend(&mut self, metadata: &Metadata) -> Result<(), Error> {
+        self.flush()?;
+        Ok(self.writer.amend(metadata)?)
+    }
+
+    /// The tensor that is being written, or comes next.
+    fn at(&self) -> usize {
+        self.n_tensors - self.writer.n_left()
+    }
+
+    /// What the tensor lost that is being written. Some of its bytes are still to come.
+    fn lost(&mut self, loss: Loss) {
+        let at = self.at();
+        self.losses[at] = Some(loss);
+        self.writer.note(loss.to_note());
+    }
+
     /// Ends the file: it gets its name. What was taken that is no number is told.
     pub fn finish(mut self, monitor: &dyn Monitor) -> Result<(), Error> {
         self.flush()?;
@@ -189,6 +233,7 @@ impl TensorStream {
 
     fn batches<E: From<Error> + Send>(&mut self, matrix: &Matrix<'_>, fill: &Fill<'_, E>) -> Result<(), E> {
         let rows = Rows::new(matrix, self.batch_bytes)?;
+        let mut loss = self.measures.then(Loss::default);
         for start in (0..matrix.n_rows).step_by(rows.per_batch) {
             let n = rows.per_batch.min((matrix.n_rows - start) as usize);
             // Not resize alone: what is there already need not be zeroed again.
@@ -196,93 +241,20 @@ impl TensorStream {
             self.next.resize(n * rows.n_bytes, 0);
             let Self { writer, pending, next, n_nonfinite, .. } = self;
             let (encoded, written) = rayon::join(
-                || encode_batch(matrix, &rows, start, next, n_nonfinite.as_ref(), fill),
+                || encode_batch(matrix, &rows, start, next, n_nonfinite.as_ref(), loss.as_mut(), fill),
                 || writer.write(pending).map_err(Error::from),
             );
             written?;
             encoded?;
             std::mem::swap(&mut self.pending, &mut self.next);
         }
+        // Its last batch is not written yet, so that the note is its own.
+        if let Some(loss) = loss.filter(|_| matrix.n_rows > 0) {
+            self.lost(loss);
+        }
         Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use blocks::Block;
-    use gguf::{File, Fingerprint, Metadata, TensorSpec};
-    use std::path::Path;
-    use std::sync::Mutex;
-
-    fn start(path: &Path, tensors: &[(&str, TensorType, [u64; 2])]) -> TensorStream {
-        let spec = |&(name, ty, shape): &(&str, _, [u64; 2])| TensorSpec {
-            name: name.into(),
-            shape: shape.into(),
-            ty,
-        };
-        let specs: Vec<_> = tensors.iter().map(spec).collect();
-        TensorStream::create(path, &Metadata::default(), &specs, Fingerprint::default(), &Work::default(), 0)
-            .unwrap()
-    }
-
-    #[test]
-    fn several_batches_arrive_in_order_and_every_row_is_asked_for_once() {
-        // 12 MiB and 9.6 MiB of output, so two batches each, and something of the first is still to be written when
-        // the second begins.
-        let tensors = [("a", TensorType::F32, [1024, 3000]), ("b", TensorType::F16, [1000, 5033])];
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("out.gguf");
-        let mut stream = start(&path, &tensors);
-        for (name, ty, [n_cols, n_rows]) in tensors {
-            let asked = Mutex::new(vec![0; n_rows as usize]);
-            let matrix = Matrix { name, ty, n_cols, n_rows, importance: None };
-            let filled = stream.tensor(&matrix, |rows, floats| {
-                assert_eq!(floats.len() as u64, (rows.end - rows.start) * n_cols);
-                for (row, floats) in rows.zip(floats.chunks_exact_mut(n_cols as usize)) {
-                    asked.lock().unwrap()[row as usize] += 1;
-                    floats.fill((row % 2048) as f32);
-                }
-                Ok::<_, Error>(())
-            });
-            filled.unwrap();
-            assert!(asked.into_inner().unwrap().iter().all(|&times| times == 1));
-        }
-        stream.finish(&()).unwrap();
-
-        let file = File::open(&path).unwrap();
-        for (tensor, (name, ty, [n_cols, _])) in file.tensors().iter().zip(tensors) {
-            for (row, bytes) in file.bytes(tensor).chunks(ty.row_bytes(n_cols).unwrap() as usize).enumerate()
-            {
-                let expected = (row % 2048) as f32;
-                let first = with_block!(ty, B => {
-                    let mut float = [0.0];
-                    B::decode(&blocks::from_bytes(bytes)[0], &mut float);
-                    float[0]
-                }, else panic!());
-                assert!(
-                    first == expected && bytes.ends_with(&bytes[..bytes.len() / n_cols as usize]),
-                    "{name} {row}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_encoded_is_a_sentence_before_any_row_is_asked_for() {
-        for (ty, n_cols, expected) in [
-            (TensorType::Q4_0, 48, "tensor `a` has rows of 48 weights: as Q4_0 they must be multiples of 32"),
-            (TensorType::F32, MAX_COLS + 1, "and at most 4194304"),
-            (TensorType::Iq1S, 256, "tensor `a` would become IQ1_S, which llamita cannot encode"),
-        ] {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("out.gguf");
-            let mut stream = start(&path, &[("a", TensorType::F32, [4, 1])]);
-            let matrix = Matrix { name: "a", ty, n_cols, n_rows: 1, importance: None };
-            let error = stream.tensor(&matrix, |_, _| -> Result<(), Error> { panic!("asked") }).unwrap_err();
-            assert!(error.to_string().contains(expected), "{error}");
-            drop(stream);
-            assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
-        }
-    }
-}
+mod tests;

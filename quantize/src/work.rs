@@ -28,6 +28,8 @@ pub struct Work {
     /// Take weights that are NaN or infinite, too. Plain numbers stay what they are; blocks have none such: there they
     /// become 0.
     pub allow_nonfinite: bool,
+    /// Measure what each tensor loses, which takes some time and as many floats again.
+    pub measure: bool,
 }
 
 impl Work {
@@ -49,7 +51,8 @@ impl Work {
         let (mut floats_bytes, mut least_batch_bytes) = (0, 0);
         // A tensor that cannot be cut is copied, or is told when it is its turn.
         for rows in specs.iter().filter_map(|spec| Rows::new(&Matrix::of(spec), 0).ok()) {
-            floats_bytes = floats_bytes.max(rows.floats_bytes());
+            let n = if self.measure { 2 } else { 1 };
+            floats_bytes = floats_bytes.max(n * rows.floats_bytes());
             least_batch_bytes = least_batch_bytes.max(rows.chunk_bytes());
         }
         let fixed = n_threads

@@ -15,7 +15,9 @@ pub mod tiktoken;
 
 pub use compare::{Divergence, Window, log_softmax, windows};
 pub use hole::write_hole;
-pub use models::{bundled, convert_checkpoint, converted, decoded_to_f32, quantized, scratch_folder};
+pub use models::{
+    Learning, bundled, convert_checkpoint, converted, decoded_to_f32, learned, quantized, scratch_folder,
+};
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -71,17 +71,98 @@ pub fn converted(file_type: FileType) -> PathBuf {
 pub fn quantized(file_type: FileType) -> PathBuf {
     let input = converted(FileType::F32);
     made_once(format!("novel-8m-f32-to-{}.gguf", file_type.name()), |path| {
-        let input = gguf::File::open(&input).expect("what was converted opens");
-        let options = quantize::Options {
-            recipe: file_type.into(),
-            target: None,
-            imatrix: None,
-            calibration: None,
-            allow_requantize: false,
-            work: Work::default(),
-        };
-        quantize::quantize(&input, path, &options, &()).expect("an f32 file quantizes to every type");
+        quantize_f32(&input, path, &plain(file_type));
     })
+}
+
+fn plain(file_type: FileType) -> quantize::Options {
+    quantize::Options {
+        recipe: file_type.into(),
+        target: None,
+        imatrix: None,
+        calibration: None,
+        allow_requantize: false,
+        work: Work::default(),
+    }
+}
+
+fn quantize_f32(input: &Path, output: &Path, options: &quantize::Options) {
+    let input = gguf::File::open(input).expect("what was converted opens");
+    quantize::quantize(&input, output, options, &()).expect("an f32 file quantizes to every type");
+}
+
+/// What a quantized file may be made with, beside its type.
+#[derive(Clone, Copy, Debug)]
+pub enum Learning {
+    /// An importance matrix.
+    Importance,
+    /// A text to learn from, with a scale for each 32 weights.
+    Calibration,
+    /// The same, with super-blocks.
+    CalibrationOfGroups,
+    /// A size, for which types are chosen, and a text.
+    Allocation,
+}
+
+impl Learning {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::Importance, Self::Calibration, Self::CalibrationOfGroups, Self::Allocation];
+}
+
+/// The bundled checkpoint, quantized from its f32 file with what some tokens of the text of the package teach.
+pub fn learned(learning: Learning) -> PathBuf {
+    let input = converted(FileType::F32);
+    let importance = importance(&input);
+    made_once(format!("novel-8m-{learning:?}.gguf"), |path| {
+        let calibration = || quantize::Calibration {
+            name: "sherlock-holmes.txt".to_owned(),
+            text: crate::held_out_text(),
+            context: Some(128),
+            max_tokens: Some(1024),
+        };
+        let target =
+            quantize::Target { size: quantize::Size::File(5_000_000), types: Vec::new(), text: None };
+        let options = match learning {
+            Learning::Importance => quantize::Options { imatrix: Some(importance), ..plain(FileType::Iq4Xs) },
+            Learning::Calibration => {
+                quantize::Options { calibration: Some(calibration()), ..plain(FileType::Q4_0) }
+            }
+            Learning::CalibrationOfGroups => {
+                quantize::Options { calibration: Some(calibration()), ..plain(FileType::Q3KM) }
+            }
+            Learning::Allocation => quantize::Options {
+                target: Some(target),
+                imatrix: Some(importance),
+                calibration: Some(calibration()),
+                ..plain(FileType::Q4KM)
+            },
+        };
+        quantize_f32(&input, path, &options);
+    })
+}
+
+/// An importance matrix of a model, over some tokens of the text of the package.
+fn importance(model: &Path) -> quantize::Imatrix {
+    let path = made_once("importance.gguf".to_owned(), |path| {
+        let model = engine::Model::open(model).expect("our own file");
+        let tokenizer = model.tokenizer();
+        let mut tokens = tokenizer.with_bos(tokenizer.encode(&crate::held_out_text(), false));
+        tokens.truncate(1024);
+        let reading = quantize::Reading {
+            dataset: "sherlock-holmes.txt",
+            context: 128,
+            threads: 1,
+            with_output: false,
+            output: path,
+            resume: false,
+            max_ram_bytes: None,
+        };
+        let each = |_| std::ops::ControlFlow::Continue(());
+        let importance = quantize::Imatrix::collect(&model, &tokens, &reading, each).expect("it runs");
+        importance.write(path).expect("there is room");
+    });
+    quantize::Imatrix::read(path).expect("it was written")
 }
 
 /// A file with the same weights as f32 blocks: what an engine without any error of its own would compute with.

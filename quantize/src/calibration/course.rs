@@ -5,12 +5,13 @@
 
 use super::states::States;
 use super::work::Work;
-use super::{Calibration, Windows};
-use crate::feedback::{self, Judgement, Moments};
-use crate::{Error, Monitor, TensorStream, stream};
+use super::{Calibration, ERROR_KEY, TOKENS_KEY, Windows};
+use crate::feedback::{self, Moments};
+use crate::loss::mean_held_out;
+use crate::{Error, Loss, Monitor, TensorStream, stream};
 use blocks::{TensorType, with_block};
 use engine::{Layers, LayersOptions, Matrix, Model};
-use gguf::{Fingerprint, TensorInfo, TensorSpec};
+use gguf::{Fingerprint, Metadata, TensorInfo, TensorSpec, Value};
 use std::collections::HashMap;
 
 /// Tokens whose products are summed at once.
@@ -85,6 +86,23 @@ impl Course {
         self.order.iter().map(|&at| specs[at].clone()).collect()
     }
 
+    /// In the file's order what is in that of the output.
+    pub(crate) fn in_input_order<T: Copy + Default>(&self, of: &[T]) -> Vec<T> {
+        let mut out = vec![T::default(); of.len()];
+        self.order.iter().zip(of).for_each(|(&at, &x)| out[at] = x);
+        out
+    }
+
+    /// The keys of [`Calibration::describe`], with the tokens that are read.
+    pub(crate) fn count(&self, keys: &mut Metadata) {
+        keys.set(TOKENS_KEY, Value::U32(self.windows.tokens.len() as u32));
+    }
+
+    /// The same, with what was lost.
+    pub(crate) fn conclude(keys: &mut Metadata, losses: &[Option<Loss>]) {
+        keys.set(ERROR_KEY, Value::F32(mean_held_out(losses).unwrap_or(0.0) as f32));
+    }
+
     /// Adds what the output follows from.
     pub(crate) fn describe(&self, source: &mut Fingerprint) {
         source.add(b"feedback 1");
@@ -138,8 +156,7 @@ impl Course {
             && with_block!(grid ty, _B => true, else false)
     }
 
-    /// Writes every tensor that is not there yet, in the order of [`ordered`](Self::ordered), and says how the matrices
-    /// fared.
+    /// Writes every tensor that is not there yet, in the order of [`ordered`](Self::ordered).
     ///
     /// # Errors
     /// As of [`quantize`](crate::quantize).
@@ -148,7 +165,7 @@ impl Course {
         out: &mut TensorStream,
         states: &States,
         monitor: &dyn Monitor,
-    ) -> Result<Vec<(usize, Judgement)>, Error> {
+    ) -> Result<(), Error> {
         let (file, n_layers) = (self.model.file(), self.model.config().n_layers);
         let tensors = file.tensors();
         let matrices = |l: usize| self.order.iter().filter(move |&&at| self.steps[at] == Step::Layer(l));
@@ -162,9 +179,9 @@ impl Course {
         while n_done < self.order.len() && out.recover(tensors[self.order[n_done]].n_bytes, monitor)? {
             n_done += 1;
         }
-        let mut work = Work { course: self, out, monitor, n_done, judgements: Vec::new() };
+        let mut work = Work { course: self, out, monitor, n_done };
         work.step(Step::Before, HashMap::new())?;
-        let Some(&next) = self.order.get(n_done) else { return Ok(work.judgements) };
+        let Some(&next) = self.order.get(n_done) else { return Ok(()) };
         let options = LayersOptions {
             context: self.windows.context,
             threads: rayon::current_num_threads(),
@@ -205,7 +222,7 @@ impl Course {
                 let bytes = layer_bytes(l) / 2;
                 let learned = work.learn(&mut layers, &mut original, Some(l), &matrices, bytes)?;
                 for matrix in matrices {
-                    if let Some(bytes) = learned.get(&matrix.tensor) {
+                    if let Some((bytes, _)) = learned.get(&matrix.tensor) {
                         layers.replace(matrix, self.types[matrix.tensor], bytes.clone());
                     }
                 }
@@ -222,8 +239,7 @@ impl Course {
         }
         let output = [&self.model.weights().output];
         let encoded = work.learn(&mut layers, &mut original, None, &output, 0)?;
-        work.step(Step::Behind, encoded)?;
-        Ok(work.judgements)
+        work.step(Step::Behind, encoded)
     }
 }
 

@@ -2,103 +2,29 @@
 
 use super::*;
 use crate::{Cancelled, FileType, Imatrix, Monitor, Options, Reading, Work, quantize};
-use blocks::TensorType;
-use gguf::{File, Metadata, Strings, TensorSpec, Writer};
+use engine::tiny::{Tiny, write_changed};
+use gguf::File;
 use std::collections::HashMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const DIM: u64 = 64;
-const FFN: u64 = 96;
-const VOCAB: u64 = 300;
-const N_LAYERS: u32 = 3;
+const DIM: usize = 64;
 
-/// In no order of a pass, as some converters leave them.
-fn tensors(tied: bool) -> Vec<TensorSpec> {
-    let mut specs = Vec::new();
-    let mut add = |name: String, shape: &[u64]| {
-        let ty = if shape.len() == 1 { TensorType::F32 } else { TensorType::F16 };
-        specs.push(TensorSpec { name, shape: shape.into(), ty });
-    };
-    add("output_norm.weight".into(), &[DIM]);
-    if !tied {
-        add("output.weight".into(), &[DIM, VOCAB]);
-    }
-    for l in [1, 0, 2] {
-        let name = |part: &str| format!("blk.{l}.{part}.weight");
-        for part in ["ffn_norm", "attn_norm"] {
-            add(name(part), &[DIM]);
-        }
-        for (part, n_cols, n_rows) in [
-            ("ffn_down", FFN, DIM),
-            ("attn_k", DIM, 32),
-            ("attn_v", DIM, 32),
-            ("attn_q", DIM, DIM),
-            ("attn_output", DIM, DIM),
-            ("ffn_up", DIM, FFN),
-            ("ffn_gate", DIM, FFN),
-        ] {
-            add(name(part), &[n_cols, n_rows]);
-        }
-    }
-    add("token_embd.weight".into(), &[DIM, VOCAB]);
-    specs
+fn tiny(tied: bool) -> Tiny {
+    let mut tiny = Tiny { tied, ..Tiny::new() };
+    tiny.config.n_layers = 3;
+    tiny
 }
 
-/// Writes a model of random weights; `change` may spoil some.
-fn model(path: &Path, tied: bool, change: impl Fn(&str, &mut Vec<f32>)) -> File {
-    let mut keys = Metadata::default();
-    keys.set("general.architecture", "llama");
-    for (key, n) in [
-        ("llama.block_count", N_LAYERS),
-        ("llama.embedding_length", DIM as u32),
-        ("llama.feed_forward_length", FFN as u32),
-        ("llama.context_length", 128),
-        ("llama.attention.head_count", 4),
-        ("llama.attention.head_count_kv", 2),
-        ("llama.rope.dimension_count", 16),
-    ] {
-        keys.set(key, n);
-    }
-    keys.set("llama.attention.layer_norm_rms_epsilon", 1e-5f32);
-    let mut tokens = Strings::default();
-    let mut types = Vec::new();
-    for id in 0..VOCAB {
-        let (text, ty) = match id {
-            0 => ("<unk>".to_owned(), 2),
-            1 => ("<s>".to_owned(), 3),
-            2 => ("</s>".to_owned(), 3),
-            3..259 => (format!("<0x{:02X}>", id - 3), 6),
-            _ => (format!("token{id}"), 1),
-        };
-        tokens.push(text.as_bytes());
-        types.push(ty);
-    }
-    keys.set("tokenizer.ggml.model", "llama");
-    keys.set("tokenizer.ggml.tokens", tokens);
-    keys.set("tokenizer.ggml.scores", (0..VOCAB).map(|id| -(id as f32)).collect::<Vec<_>>());
-    keys.set("tokenizer.ggml.token_type", types);
-    keys.set("tokenizer.ggml.bos_token_id", 1u32);
-    keys.set("tokenizer.ggml.eos_token_id", 2u32);
-    let specs = tensors(tied);
-    let mut writer = Writer::create(path, &keys, &specs).unwrap();
-    let mut state = 9u64;
-    let mut random = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    for spec in &specs {
-        let (middle, spread) = if spec.shape.len() == 1 { (1.0, 0.2) } else { (0.0, 0.3) };
-        let n = spec.shape.iter().product::<u64>();
-        let mut weights: Vec<f32> = (0..n).map(|_| middle + spread * random()).collect();
-        change(&spec.name, &mut weights);
-        let mut bytes = vec![0; spec.n_bytes().unwrap() as usize];
-        crate::encode(spec.ty, &weights, None, &mut bytes);
-        writer.write(&bytes).unwrap();
-    }
-    writer.finish().unwrap();
+/// Writes a model of random weights; `change` may spoil some. Its tensors are in no order of a pass, as some converters leave
+/// them.
+fn model(path: &Path, tied: bool, change: impl Fn(&str, &mut [f32])) -> File {
+    let tiny = tiny(tied);
+    let mut tensors = tiny.tensors();
+    tensors.reverse();
+    write_changed(path, &tiny.metadata(), &tensors, change);
     File::open(path).unwrap()
 }
 
@@ -107,8 +33,9 @@ fn text() -> String {
 }
 
 fn options(resume: bool) -> Options {
-    let calibration = Calibration { text: text(), context: Some(20), max_tokens: None };
-    let work = Work { resume, ..Work::default() };
+    let calibration =
+        Calibration { name: "a text".into(), text: text(), context: Some(20), max_tokens: None };
+    let work = Work { resume, measure: true, ..Work::default() };
     Options {
         recipe: FileType::Q4_0.into(),
         target: None,
@@ -152,9 +79,13 @@ fn a_file_comes_of_it_whatever_the_order_and_the_threads() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
             let summary = pool.install(|| quantize(&input, &output, &options(false), &()).unwrap());
             // Seven matrices a layer, and the output: Q8_0, for its rows are no whole super-blocks.
-            assert_eq!(summary.judgements.len(), 7 * 3 + 1, "{:?}", summary.judgements);
-            for (name, judged) in &summary.judgements {
-                assert!(judged.held_out[3] <= judged.held_out[0], "{name}: {judged:?}");
+            let judged =
+                summary.losses.iter().flatten().filter_map(|loss| Some((loss.judgement?, loss.held_out?)));
+            let judged: Vec<_> = judged.collect();
+            assert_eq!(judged.len(), 7 * 3 + 1, "{judged:?}");
+            for (judged, taken) in judged {
+                assert!(judged.held_out.iter().all(|&other| taken.error <= other), "{judged:?} {taken:?}");
+                assert!((1e-7..0.5).contains(&(taken.error / taken.whole)), "{taken:?}");
             }
             all.push(fs::read(&output).unwrap());
         }
@@ -167,8 +98,15 @@ fn a_file_comes_of_it_whatever_the_order_and_the_threads() {
             None => 9,
         };
         assert!(order.is_sorted_by_key(step), "{order:?}");
-        assert_eq!(order.len(), tensors(tied).len());
-        Model::open(folder.path().join("out.gguf")).unwrap();
+        assert_eq!(order.len(), tiny(tied).tensors().len());
+        let model = Model::open(folder.path().join("out.gguf")).unwrap();
+        let keys = model.file().metadata();
+        let own: Vec<&str> =
+            keys.iter().map(|(key, _)| key).filter(|key| key.starts_with("llamita.")).collect();
+        assert_eq!(own, ["method", "text", "tokens", "error"].map(|key| format!("llamita.quantize.{key}")));
+        assert_eq!((keys.str(TEXT_KEY), keys.uint(TOKENS_KEY)), (Ok(Some("a text")), Ok(Some(400))));
+        let error = keys.float(ERROR_KEY).unwrap().unwrap();
+        assert!((0.005..0.7).contains(&error), "{error}");
         assert_eq!(names(folder.path()), ["in.gguf", "out.gguf"]);
     }
 }
@@ -178,7 +116,8 @@ fn what_was_stopped_goes_on_and_gives_the_same_file() {
     let folder = tempfile::tempdir().unwrap();
     let input = model(&folder.path().join("in.gguf"), false, |_, _| ());
     let output = folder.path().join("out.gguf");
-    quantize(&input, &output, &options(false), &()).unwrap();
+    let losses = quantize(&input, &output, &options(false), &()).unwrap().losses;
+    assert!(losses.iter().all(Option::is_some), "{losses:?}");
     let whole = fs::read(&output).unwrap();
     fs::remove_file(&output).unwrap();
     let bytes: u64 = input.tensors().iter().map(|tensor| tensor.n_bytes).sum();
@@ -189,8 +128,9 @@ fn what_was_stopped_goes_on_and_gives_the_same_file() {
         assert!(names(folder.path()).iter().any(|name| name.ends_with(".partial")), "{part} %");
         // Another stop on the way, and then to the end.
         let _ = quantize(&input, &output, &options(true), &StopsAfter(AtomicU64::new(bytes)));
-        quantize(&input, &output, &options(true), &()).unwrap();
+        let resumed = quantize(&input, &output, &options(true), &()).unwrap();
         assert!(fs::read(&output).unwrap() == whole, "{part} %");
+        assert_eq!(resumed.losses, losses, "{part} %");
         fs::remove_file(&output).unwrap();
         assert_eq!(names(folder.path()), ["in.gguf"], "{part} %");
     }
@@ -206,9 +146,9 @@ fn what_nothing_can_be_learned_from_is_a_sentence() {
     let path = |name: &str| -> PathBuf { folder.path().join(name) };
     let good = model(&path("good.gguf"), false, |_, _| ());
     let spoiled = |at: &'static str, value: f32| {
-        move |name: &str, weights: &mut Vec<f32>| {
+        move |name: &str, weights: &mut [f32]| {
             if name == at {
-                weights[DIM as usize + 3] = value;
+                weights[DIM + 3] = value;
             }
         }
     };
@@ -219,7 +159,8 @@ fn what_nothing_can_be_learned_from_is_a_sentence() {
         options
     };
     let text = |text: &str, context: usize, max_tokens: Option<usize>| {
-        let calibration = Calibration { text: text.into(), context: Some(context), max_tokens };
+        let calibration =
+            Calibration { name: String::new(), text: text.into(), context: Some(context), max_tokens };
         with(&|options| options.calibration = Some(calibration.clone()))
     };
     for (input, options, words) in [

@@ -1,8 +1,8 @@
 //! A layer's turn: its inputs are seen, its matrices quantized and written, and the text goes through.
 
 use super::course::{Course, Step, TOKENS, inputs};
-use crate::feedback::{self, Input, Judgement, Moments, Task, Upstream};
-use crate::{Error, Monitor, TensorStream, stream};
+use crate::feedback::{self, Input, Moments, Task, Upstream};
+use crate::{Error, Loss, Monitor, TensorStream, stream};
 use engine::{Layers, Matrix};
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
@@ -14,19 +14,21 @@ pub(super) struct Work<'a> {
     pub(super) monitor: &'a dyn Monitor,
     /// Tensors of the order that are there from a run before.
     pub(super) n_done: usize,
-    pub(super) judgements: Vec<(usize, Judgement)>,
 }
+
+/// Blocks of tensors, and what they lost.
+type Encoded = HashMap<usize, (Vec<u8>, Loss)>;
 
 impl Work<'_> {
     /// Writes the tensors of a step.
-    pub(super) fn step(&mut self, step: Step, mut encoded: HashMap<usize, Vec<u8>>) -> Result<(), Error> {
+    pub(super) fn step(&mut self, step: Step, mut encoded: Encoded) -> Result<(), Error> {
         let Self { course, n_done, .. } = *self;
         for (place, &at) in course.order.iter().enumerate() {
             if course.steps[at] != step || place < n_done {
                 continue;
             }
             match encoded.remove(&at) {
-                Some(bytes) => self.out.copy(&bytes)?,
+                Some((bytes, loss)) => self.out.copy_measured(&bytes, loss)?,
                 None => stream::write_tensor(
                     self.out,
                     course.model.file(),
@@ -48,13 +50,13 @@ impl Work<'_> {
         layer: Option<usize>,
         matrices: &[&Matrix],
         n_bytes: u64,
-    ) -> Result<HashMap<usize, Vec<u8>>, Error> {
+    ) -> Result<Encoded, Error> {
         let (course, windows) = (self.course, &self.course.windows);
         let learned: Vec<&Matrix> =
             matrices.iter().copied().filter(|matrix| course.is_learned(matrix.tensor)).collect();
         let Some(&first) = learned.first() else {
             self.monitor.advance(n_bytes)?;
-            return Ok(HashMap::new());
+            return Ok(Encoded::new());
         };
         let n_cols = first.n_cols;
         let mut moments = Moments::new(n_cols);
@@ -93,7 +95,7 @@ impl Work<'_> {
         matrices: &[&Matrix],
         input: &mut Input,
         upstream: Option<&Upstream>,
-    ) -> Result<HashMap<usize, Vec<u8>>, Error> {
+    ) -> Result<Encoded, Error> {
         let (course, file) = (self.course, self.course.model.file());
         let fills: Vec<_> = matrices
             .iter()
@@ -107,7 +109,7 @@ impl Work<'_> {
             .zip(&fills)
             .map(|(matrix, fill)| Task { ty: course.types[matrix.tensor], n_rows: matrix.n_rows, fill })
             .collect();
-        let mut encoded = HashMap::new();
+        let mut encoded = Encoded::new();
         let choice = feedback::choose(input, upstream, &tasks)?;
         for (matrix, task) in matrices.iter().zip(&tasks) {
             let row_bytes = file.tensors()[matrix.tensor].n_bytes / matrix.n_rows as u64;
@@ -116,9 +118,8 @@ impl Work<'_> {
             let counts = place.is_some_and(|place| place >= self.n_done);
             let each =
                 |n_rows: usize| self.monitor.advance(if counts { n_rows as u64 * row_bytes } else { 0 });
-            let (bytes, judgement) = feedback::encode(input, upstream, choice, task, &each)?;
-            self.judgements.push((matrix.tensor, judgement));
-            encoded.insert(matrix.tensor, bytes);
+            let measures = self.out.measures();
+            encoded.insert(matrix.tensor, feedback::encode(input, upstream, choice, task, measures, &each)?);
         }
         Ok(encoded)
     }

@@ -124,7 +124,7 @@ pub(super) fn ends(x: &[f32]) -> (f32, f32) {
 pub(super) fn to_scales<const K: usize>(scales: [f32; K]) -> [f32; K] {
     let mut scales = alike(scales);
     for d in &mut scales {
-        *d = to_half(d.abs().max(MIN_SCALE).min(MAX_SCALE)).copysign(*d);
+        *d = to_half(d.abs().clamp(MIN_SCALE, MAX_SCALE)).copysign(*d);
     }
     alike(scales)
 }

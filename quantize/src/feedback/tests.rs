@@ -46,7 +46,7 @@ fn learned(n: usize) -> (Input, Vec<f32>) {
 }
 
 /// Quantizes the weights, on so many threads.
-fn quantized(ty: TensorType, n: usize, input: &mut Input, n_threads: usize) -> (Vec<u8>, Judgement) {
+fn quantized(ty: TensorType, n: usize, input: &mut Input, n_threads: usize) -> (Vec<u8>, Loss) {
     let weights = weights(n);
     let fill = |rows: Range<usize>, out: &mut [f32]| {
         out.copy_from_slice(&weights[rows.start * n..rows.end * n]);
@@ -56,8 +56,25 @@ fn quantized(ty: TensorType, n: usize, input: &mut Input, n_threads: usize) -> (
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
     pool.install(|| {
         let choice = choose(input, None, std::slice::from_ref(&task)).unwrap();
-        encode(input, None, choice, &task, &|_| Ok(())).unwrap()
+        encode(input, None, choice, &task, true, &|_| Ok(())).unwrap()
     })
+}
+
+/// The outputs of rows for tokens, and what they lose where the rows become others.
+fn outputs_of(tokens: &[f32], rows: &[f32], others: &[f32]) -> Share {
+    let n = rows.len() / N_ROWS;
+    let mut share = Share::default();
+    for token in tokens.chunks(n) {
+        for (row, other) in rows.chunks(n).zip(others.chunks(n)) {
+            let (mut output, mut error) = (0.0, 0.0);
+            for ((w, other), x) in row.iter().zip(other).zip(token) {
+                output += w * x;
+                error += (w - other) * x;
+            }
+            share.add(Share { error: f64::from(error).powi(2), whole: f64::from(output).powi(2) });
+        }
+    }
+    share
 }
 
 #[test]
@@ -65,20 +82,24 @@ fn errors_are_made_good_and_judged_as_they_are() {
     for ty in TensorType::all().filter(|ty| with_block!(grid *ty, _B => true, else false)) {
         let n = N;
         let (mut input, held_out) = learned(n);
-        let (bytes, judgement) = quantized(ty, n, &mut input, 2);
+        let (bytes, loss) = quantized(ty, n, &mut input, 2);
+        let judgement = loss.judgement.unwrap();
         let weights = weights(n);
         let mut decoded = vec![0.0; weights.len()];
         with_block!(ty, B => blocks::decode::<B>(blocks::from_bytes(&bytes), &mut decoded), else panic!());
-        let mut error = 0.0;
-        for token in held_out.chunks(n) {
-            for (row, other) in weights.chunks(n).zip(decoded.chunks(n)) {
-                let output = row.iter().zip(other).zip(token).map(|((w, q), x)| f64::from((w - q) * x));
-                error += output.sum::<f64>().powi(2);
+        println!("{ty:8} {loss:?}");
+        let of_weights = Share::of(&weights, &decoded, None);
+        assert!((loss.weights.error / of_weights.error - 1.0).abs() < 1e-9, "{ty}: {of_weights:?}");
+        let learned_from = &inputs(n, 1200)[..1000 * n];
+        for (found, tokens) in [(loss.held_out.unwrap(), &held_out[..]), (loss.train.unwrap(), learned_from)]
+        {
+            let expected = outputs_of(tokens, &weights, &decoded);
+            for (found, expected) in [(found.error, expected.error), (found.whole, expected.whole)] {
+                assert!((found / expected - 1.0).abs() < 1e-3, "{ty}: {found} and {expected}");
             }
         }
-        let [plain, importance, feedback, taken] = judgement.held_out;
-        println!("{ty:8} {judgement:?}");
-        assert!((error / taken - 1.0).abs() < 1e-3, "{ty}: {error} was judged {taken}");
+        let [plain, importance, feedback] = judgement.held_out;
+        let taken = loss.held_out.unwrap().error;
         assert!(taken <= plain.min(importance).min(feedback), "{ty}: {judgement:?}");
         assert_eq!(judgement.n_rows.iter().sum::<u64>(), N_ROWS as u64);
         // Where errors are large, and inputs go together, most of what importance alone leaves is made good.
@@ -106,9 +127,10 @@ fn noise_is_not_believed() {
     moments.add(&x[..40 * n]);
     moments.hold_out(&x[40 * n..]);
     let mut input = moments.normalize().unwrap();
-    let (_, judgement) = quantized(TensorType::Q4_0, n, &mut input, 2);
+    let (_, loss) = quantized(TensorType::Q4_0, n, &mut input, 2);
+    let judgement = loss.judgement.unwrap();
     assert!(judgement.shrink >= 0.6, "{judgement:?}");
-    assert!(judgement.held_out[3] <= judgement.held_out[0], "{judgement:?}");
+    assert!(loss.held_out.unwrap().error <= judgement.held_out[0], "{loss:?}");
 }
 
 #[test]
@@ -121,7 +143,7 @@ fn a_stop_is_heard() {
     let task = Task { ty: TensorType::Q4_0, n_rows: 3, fill: &fill };
     input.factor(0.3);
     let choice = Choice { shrink: 0.3, strength: 0.0 };
-    let stopped = encode(&input, None, choice, &task, &|_| Err(Cancelled));
+    let stopped = encode(&input, None, choice, &task, false, &|_| Err(Cancelled));
     assert!(matches!(stopped, Err(Error::Cancelled(_))));
 }
 
@@ -154,8 +176,9 @@ fn what_layers_below_lack_is_made_good_as_far_as_it_shows() {
     let task = Task { ty: TensorType::Q8_0, n_rows: N_ROWS, fill: &fill };
     let choice = choose(&mut input, Some(&upstream), std::slice::from_ref(&task)).unwrap();
     assert_eq!(choice.strength, 1.0);
-    let (bytes, judgement) = encode(&input, Some(&upstream), choice, &task, &|_| Ok(())).unwrap();
-    assert!(judgement.held_out[3] < 0.01 * judgement.held_out[0], "{judgement:?}");
+    let (bytes, loss) = encode(&input, Some(&upstream), choice, &task, false, &|_| Ok(())).unwrap();
+    assert!(loss.held_out.unwrap().error < 0.01 * loss.judgement.unwrap().held_out[0], "{loss:?}");
+    assert_eq!(loss.train, None, "nobody asked");
     let mut decoded = vec![0.0; weights.len()];
     blocks::decode::<blocks::Q8_0>(blocks::from_bytes(&bytes), &mut decoded);
     let ratio = |column: usize| {

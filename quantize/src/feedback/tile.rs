@@ -191,11 +191,24 @@ impl<B: Grid> Tile<B> {
 
     /// Squared error of each row's outputs, summed over the held-out tokens.
     pub(super) fn judge(&self, input: &Input, rounded: &Rounded<B>) -> [f64; ROWS] {
-        let outputs = outputs(self.n, &input.held_out, &rounded.errors, &self.base);
-        std::array::from_fn(|row| {
-            let tiles = outputs.iter().skip(row / LANES).step_by(PANELS);
-            tiles.flatten().map(|token| f64::from(token[row % LANES]).powi(2)).sum()
-        })
+        sums(&outputs(self.n, &input.held_out, &rounded.errors, &self.base))
+    }
+
+    /// Squares of the original rows' outputs, likewise.
+    pub(super) fn squares(&self, input: &Input) -> [f64; ROWS] {
+        sums(&outputs(self.n, &input.held_out, &self.scaled(input), &[]))
+    }
+
+    /// The original weights, times their columns' norms.
+    pub(super) fn scaled(&self, input: &Input) -> Vec<Lanes> {
+        let norms = input.norms.iter().cycle();
+        self.original.iter().zip(norms).map(|(lanes, norm)| lanes.map(|w| w * norm)).collect()
+    }
+
+    /// An original row.
+    pub(super) fn original_row(&self, row: usize, out: &mut [f32]) {
+        let lanes = &self.original[row / LANES * self.n..][..self.n];
+        out.iter_mut().zip(lanes).for_each(|(w, lanes)| *w = lanes[row % LANES]);
     }
 
     /// Takes a row from elsewhere.
@@ -219,4 +232,12 @@ impl<B: Grid> Tile<B> {
             *out = B::pack(&self.rounded.scales[row * per_row + at], &codes);
         }
     }
+}
+
+/// Squares of each row's outputs, summed over tokens.
+fn sums(outputs: &[[Lanes; LANES]]) -> [f64; ROWS] {
+    std::array::from_fn(|row| {
+        let tiles = outputs.iter().skip(row / LANES).step_by(PANELS);
+        tiles.flatten().map(|token| f64::from(token[row % LANES]).powi(2)).sum()
+    })
 }

@@ -133,7 +133,7 @@ pub(super) fn changes(input: &Input, upstream: &Upstream, weights: &[&[Lanes]]) 
 }
 
 /// Panels of some columns, for some k.
-fn pack(
+pub(super) fn pack(
     n: usize,
     columns: &Range<usize>,
     depth: Range<usize>,
@@ -153,7 +153,7 @@ fn pack(
 }
 
 /// `out[column] += sign · Σ_k panels[k][column] · x[k]`.
-fn multiply(panels: &[Lanes], x: &[Lanes], out: &mut [Lanes], sign: f32) {
+pub(super) fn multiply(panels: &[Lanes], x: &[Lanes], out: &mut [Lanes], sign: f32) {
     let depth = x.len();
     compiled(
         #[inline(always)]

@@ -115,9 +115,10 @@ fn every_type_becomes_every_type() {
 }
 
 #[test]
-fn keys_keep_their_order_and_tell_the_source() {
+fn keys_keep_their_order_and_say_nothing_that_is_not_true_any_more() {
     let folder = tempfile::tempdir().unwrap();
-    let input = write(&folder.path().join("in.gguf"), FileType::F16, &[("split.count", 1)], |_, _| ());
+    let keys = [("split.count", 1), ("llamita.convert.source_shards", 8)];
+    let input = write(&folder.path().join("in.gguf"), FileType::F16, &keys, |_, _| ());
     let path = folder.path().join("out.gguf");
     quantize(&input, &path, &options(FileType::Q4_0, false), &()).unwrap();
     let output = File::open(&path).unwrap();
@@ -127,14 +128,11 @@ fn keys_keep_their_order_and_tell_the_source() {
         "general.file_type",
         "split.count",
         "last.key",
-        "llamita.quantize.source_file_type",
-        "llamita.quantize.version",
         "general.quantization_version",
     ];
     assert_eq!(keys, expected);
     let uint = |key| output.metadata().uint(key).unwrap();
     assert_eq!(uint("general.file_type"), Some(2));
-    assert_eq!(uint("llamita.quantize.source_file_type"), Some(1));
     assert_eq!(uint("general.quantization_version"), Some(2));
 }
 
@@ -280,6 +278,37 @@ fn a_stop_at_any_time_leaves_nothing() {
             assert!(matches!(error, Error::Cancelled(Cancelled)), "{error}");
             assert_nothing_left(&folder, &format!("{from} stopped after {stop_at} bytes"));
         }
+    }
+}
+
+#[test]
+fn what_tensors_lose_is_told_on_demand_and_kept_for_a_run_that_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = write(&folder.path().join("in.gguf"), FileType::F32, &[], |_, _| ());
+    let output = folder.path().join("out.gguf");
+    let mut options = options(FileType::Q8_0, false);
+    let unasked = quantize(&input, &output, &options, &()).unwrap();
+    assert_eq!(unasked.losses, [None; TENSORS.len()]);
+    options.work.measure = true;
+    let losses = quantize(&input, &output, &options, &()).unwrap().losses;
+    let file = File::open(&output).unwrap();
+    for ((tensor, became), loss) in input.tensors().iter().zip(file.tensors()).zip(&losses) {
+        let loss = loss.unwrap();
+        let mut sums = (0.0, 0.0);
+        for (x, became) in decode(&input, tensor).iter().zip(decode(&file, became)) {
+            sums = (sums.0 + f64::from(became - x).powi(2), sums.1 + f64::from(*x).powi(2));
+        }
+        let root = (sums.0 / sums.1).sqrt();
+        assert!((loss.weights.root().unwrap() - root).abs() < 1e-6, "{}: {loss:?}, {root}", tensor.name);
+        assert_eq!((loss.train, loss.held_out, loss.judgement), (None, None, None));
+    }
+    // Behind the second tensor, and in the last.
+    for stop_at in [400_000, 1_020_000] {
+        options.work.resume = true;
+        let stops = Counter { stop_at: Some(stop_at), ..Counter::default() };
+        assert!(matches!(quantize(&input, &output, &options, &stops), Err(Error::Cancelled(_))));
+        let resumed = quantize(&input, &output, &options, &()).unwrap().losses;
+        assert_eq!(resumed, losses, "{stop_at}");
     }
 }
 

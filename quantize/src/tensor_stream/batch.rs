@@ -1,7 +1,7 @@
 //! A batch of a tensor: how many rows it has, and how all cores fill, check and encode them.
 
 use super::{MAX_COLS, Matrix};
-use crate::{Error, encode};
+use crate::{Error, Loss, encode};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,39 +51,46 @@ pub(super) fn encode_batch<E: From<Error> + Send>(
     start: u64,
     out: &mut [u8],
     n_nonfinite: Option<&AtomicU64>,
+    loss: Option<&mut Loss>,
     fill: &Fill<'_, E>,
 ) -> Result<(), E> {
-    let floats = || vec![0.0; rows.per_chunk * rows.n_cols];
-    let failed =
-        out.par_chunks_mut(rows.per_chunk * rows.n_bytes).enumerate().map_init(floats, |floats, (i, out)| {
-            let first = start + (i * rows.per_chunk) as u64;
-            let n_rows = out.len() / rows.n_bytes;
-            let floats = &mut floats[..n_rows * rows.n_cols];
-            fill(first..first + n_rows as u64, floats)?;
-            if let Some(at) = first_not_finite(floats) {
-                let Some(n_nonfinite) = n_nonfinite else {
-                    let (row, col) = (first + (at / rows.n_cols) as u64, at % rows.n_cols);
-                    return Err(Error::NotFinite {
-                        tensor: matrix.name.to_owned(),
-                        row,
-                        col,
-                        value: floats[at],
-                    }
-                    .into());
-                };
-                n_nonfinite.fetch_add(take_nonfinite(floats, matrix.ty.is_quantized()), Ordering::Relaxed);
+    let measures = loss.is_some();
+    let n_floats = rows.per_chunk * rows.n_cols;
+    let floats = || (vec![0.0; n_floats], vec![0.0; if measures { n_floats } else { 0 }]);
+    let chunks = out.par_chunks_mut(rows.per_chunk * rows.n_bytes).enumerate();
+    let encoded = chunks.map_init(floats, |(floats, again), (i, out)| -> Result<Option<Loss>, E> {
+        let first = start + (i * rows.per_chunk) as u64;
+        let n_rows = out.len() / rows.n_bytes;
+        let floats = &mut floats[..n_rows * rows.n_cols];
+        fill(first..first + n_rows as u64, floats)?;
+        if let Some(at) = first_not_finite(floats) {
+            let Some(n_nonfinite) = n_nonfinite else {
+                let (row, col) = (first + (at / rows.n_cols) as u64, at % rows.n_cols);
+                return Err(
+                    Error::NotFinite { tensor: matrix.name.to_owned(), row, col, value: floats[at] }.into()
+                );
+            };
+            n_nonfinite.fetch_add(take_nonfinite(floats, matrix.ty.is_quantized()), Ordering::Relaxed);
+        }
+        match matrix.importance {
+            None => encode(matrix.ty, floats, None, out),
+            importance => {
+                let rows = floats.chunks_exact(rows.n_cols).zip(out.chunks_exact_mut(rows.n_bytes));
+                rows.for_each(|(floats, out)| encode(matrix.ty, floats, importance, out));
             }
-            match matrix.importance {
-                None => encode(matrix.ty, floats, None, out),
-                importance => {
-                    let rows = floats.chunks_exact(rows.n_cols).zip(out.chunks_exact_mut(rows.n_bytes));
-                    rows.for_each(|(floats, out)| encode(matrix.ty, floats, importance, out));
-                }
-            }
-            Ok(())
-        });
-    // The first in the tensor's order, not in time: the same file gives the same error.
-    failed.find_map_first(Result::err).map_or(Ok(()), Err)
+        }
+        let n = floats.len();
+        Ok(measures.then(|| Loss::of(matrix.ty, floats, out, matrix.importance, &mut again[..n])))
+    });
+    let Some(loss) = loss else {
+        // The first in the tensor's order, not in time: the same file gives the same error.
+        return encoded.find_map_first(Result::err).map_or(Ok(()), Err);
+    };
+    // In the order of the rows: sums of floats.
+    for of_chunk in encoded.collect::<Vec<_>>() {
+        of_chunk?.iter().for_each(|of_chunk| loss.add(of_chunk));
+    }
+    Ok(())
 }
 
 /// How many weights are NaN or infinite; `are_zeroed`: they become 0, because a block's scale would spoil its others.

@@ -3,12 +3,14 @@
 
 mod calibration;
 mod recipe;
+mod report;
 mod size;
 mod target;
 mod work;
 
 pub(crate) use calibration::CalibrationFlags;
 pub(crate) use recipe::RecipeFlags;
+pub(crate) use report::{Reading, ReportFlags};
 pub(crate) use size::size;
 pub(crate) use target::TargetFlags;
 pub(crate) use work::WorkFlags;

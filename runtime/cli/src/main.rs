@@ -20,6 +20,7 @@ mod flags;
 mod generation;
 mod interrupt;
 mod progress;
+mod resident;
 mod source;
 mod system;
 mod terminal;

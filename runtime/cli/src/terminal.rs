@@ -36,6 +36,11 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "llamita: {}", visible(text));
 }
 
+/// Lines on standard error that are read together: a table. What may hold anything in them must be [`visible`].
+pub(crate) fn show(lines: &str) {
+    let _ = std::io::stderr().write_all(lines.as_bytes());
+}
+
 /// A text on one line, with control characters (file names may hold any) shown as escapes.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     escape(text, &[])

@@ -29,8 +29,13 @@ const NAME: &str = "chat_template";
 const FUEL: u64 = 1 << 18;
 
 /// The parser descends into operators and `elif`s without a limit of its own. Within [`limits`] it needs less than
-/// half of this, measured without optimization; untouched pages cost nothing.
-const COMPILER_STACK_BYTES: usize = 64 << 20;
+/// half of this, measured without optimization.
+const MAX_STACK_BYTES: usize = 64 << 20;
+
+/// The same for a template of few bytes, each of which may be an operator: pages that are not touched cost nothing, but
+/// where data are limited (`ulimit -d`) the whole stack counts.
+const STACK_BYTES: usize = 1 << 20;
+const STACK_BYTES_PER_BYTE: usize = 8 << 10;
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -116,8 +121,9 @@ impl ChatTemplate {
     fn compile(source: &str, bos: &str, eos: &str) -> Result<Self, String> {
         limits::check(source)?;
         let source = source.to_owned();
+        let stack_bytes = (STACK_BYTES + STACK_BYTES_PER_BYTE * source.len()).min(MAX_STACK_BYTES);
         let environment = std::thread::Builder::new()
-            .stack_size(COMPILER_STACK_BYTES)
+            .stack_size(stack_bytes)
             .spawn(|| environment(source))
             .map_err(|why| format!("no thread to compile the chat template can be started: {why}"))?
             .join()

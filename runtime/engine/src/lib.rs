@@ -20,8 +20,8 @@ mod sampler;
 mod session;
 mod source;
 mod stream;
-#[cfg(test)]
-mod tiny;
+#[cfg(any(test, feature = "tiny"))]
+pub mod tiny;
 mod tokenizer;
 mod watch;
 mod weights;

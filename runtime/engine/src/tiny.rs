@@ -1,25 +1,27 @@
-//! Tiny models of random weights, written as the GGUF files that the tests of this room open.
+//! Tiny models of random weights, written as the GGUF files that tests open, those of this room and of rooms above it.
 
-use crate::{Config, Model};
+use crate::Config;
 use blocks::TensorType;
 use gguf::{Metadata, Strings, TensorSpec, Writer};
 use std::path::Path;
 
 /// A model of these shapes; each field may be changed before it is written.
-#[derive(Clone)]
-pub(crate) struct Tiny {
-    pub(crate) config: Config,
+#[derive(Clone, Debug)]
+pub struct Tiny {
+    /// Its shapes.
+    pub config: Config,
     /// The embedding is the output, too.
-    pub(crate) tied: bool,
+    pub tied: bool,
     /// The file has divisors for the rotation's frequencies.
-    pub(crate) rope_factors: bool,
+    pub rope_factors: bool,
     /// Type of the matrices.
-    pub(crate) ty: TensorType,
+    pub ty: TensorType,
 }
 
 impl Tiny {
     /// Two layers, grouped queries.
-    pub(crate) fn new() -> Self {
+    #[expect(clippy::new_without_default, reason = "it is a sample, no default")]
+    pub fn new() -> Self {
         let config = Config {
             n_layers: 2,
             dim: 64,
@@ -38,7 +40,7 @@ impl Tiny {
     }
 
     /// Keys and values as a converter writes them.
-    pub(crate) fn metadata(&self) -> Metadata {
+    pub fn metadata(&self) -> Metadata {
         let config = &self.config;
         let mut metadata = Metadata::default();
         metadata.set("general.architecture", "llama");
@@ -84,7 +86,7 @@ impl Tiny {
     }
 
     /// Names and shapes.
-    pub(crate) fn tensors(&self) -> Vec<TensorSpec> {
+    pub fn tensors(&self) -> Vec<TensorSpec> {
         let Config { dim, ffn_dim, n_vocab, n_layers, .. } = self.config;
         let (q_dim, kv_dim) = (self.config.q_dim(), self.config.kv_dim());
         let mut tensors = Vec::new();
@@ -116,16 +118,33 @@ impl Tiny {
     }
 
     /// Writes and opens it.
-    pub(crate) fn model(&self) -> Model {
+    #[cfg(test)]
+    pub(crate) fn model(&self) -> crate::Model {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tiny.gguf");
         write(&path, &self.metadata(), &self.tensors());
-        Model::open(path).unwrap()
+        crate::Model::open(path).unwrap()
     }
 }
 
 /// Writes a file whose tensors hold random weights, the same for the same name.
-pub(crate) fn write(path: &Path, metadata: &Metadata, tensors: &[TensorSpec]) {
+///
+/// # Panics
+/// If it cannot be written.
+pub fn write(path: &Path, metadata: &Metadata, tensors: &[TensorSpec]) {
+    write_changed(path, metadata, tensors, |_, _| ());
+}
+
+/// The same, with floats that `change(name, floats)` has gone over.
+///
+/// # Panics
+/// As of [`write`].
+pub fn write_changed(
+    path: &Path,
+    metadata: &Metadata,
+    tensors: &[TensorSpec],
+    change: impl Fn(&str, &mut [f32]),
+) {
     let mut writer = Writer::create(path, metadata, tensors).unwrap();
     for tensor in tensors {
         let mut random = Random(
@@ -137,8 +156,9 @@ pub(crate) fn write(path: &Path, metadata: &Metadata, tensors: &[TensorSpec]) {
         let n_bytes = tensor.n_bytes().unwrap() as usize;
         let bytes: Vec<u8> = if tensor.ty == TensorType::F32 {
             let (middle, spread) = if tensor.shape.len() == 1 { (1.0, 0.2) } else { (0.0, 0.5) };
-            let number = |_| (middle + spread * random.float()).to_le_bytes();
-            (0..n_bytes / 4).flat_map(number).collect()
+            let mut floats: Vec<f32> = (0..n_bytes / 4).map(|_| middle + spread * random.float()).collect();
+            change(&tensor.name, &mut floats);
+            floats.iter().flat_map(|float| float.to_le_bytes()).collect()
         } else {
             // Any bytes are blocks. The mask keeps every half that may be a scale below 1/32, whichever bytes it has.
             (0..n_bytes).map(|_| random.next() as u8 & 0xA7).collect()

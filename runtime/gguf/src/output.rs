@@ -141,18 +141,18 @@ impl Output {
         }
     }
 
-    /// Whether the next `n_bytes` are a piece that a run before has written whole: they need not be written again. After
+    /// The note of the next piece if a run before has written its `n_bytes` whole: they need not be written again. After
     /// the first piece that is not there, none is.
-    pub fn recover(&mut self, n_bytes: u64) -> Result<bool, Error> {
-        let Some(journal) = &mut self.journal else { return Ok(false) };
+    pub fn recover(&mut self, n_bytes: u64) -> Result<Option<String>, Error> {
+        let Some(journal) = &mut self.journal else { return Ok(None) };
         let end = self.taken_bytes.saturating_add(n_bytes);
-        let holds = journal
+        let note = journal
             .check(self.file.get_ref().as_file(), self.taken_bytes, end)
             .map_err(Error::io(&self.path, "its unfinished part cannot be read back"))?;
-        if holds {
+        if note.is_some() {
             self.taken_bytes = end;
         }
-        Ok(holds)
+        Ok(note)
     }
 
     /// Appends.
@@ -166,13 +166,25 @@ impl Output {
         Ok(())
     }
 
-    /// What was written since the last call is a piece.
-    pub fn seal(&mut self) -> Result<(), Error> {
+    /// What was written since the last call is a piece. Who recovers it gets the note, one line at most.
+    pub fn seal(&mut self, note: &str) -> Result<(), Error> {
         if let Some(journal) = &mut self.journal {
-            let sealed = self.file.flush().and_then(|()| journal.seal(self.taken_bytes));
+            let sealed = self.file.flush().and_then(|()| journal.seal(self.taken_bytes, note));
             sealed.map_err(|source| self.failed(source))?;
         }
         Ok(())
+    }
+
+    /// Writes bytes `at` some place of the first piece, which ends at `end`, again: what is known in the end only. A run
+    /// that is killed after that has all its pieces still.
+    pub fn amend(&mut self, at: u64, bytes: &[u8], end: u64) -> Result<(), Error> {
+        self.start_writing()?;
+        let amended = self.file.flush().and_then(|()| {
+            let file = self.file.get_ref().as_file();
+            system::write_all_at(file, bytes, at)?;
+            self.journal.as_ref().map_or(Ok(()), |journal| journal.seal_first_again(file, end))
+        });
+        amended.map_err(|source| self.failed(source))
     }
 
     /// fsync, then the final name.

@@ -51,7 +51,15 @@ pub struct Writer {
     output: Output,
     /// Bytes of data and of the padding behind it, a pair for each tensor that is not complete, the last first.
     pending: Vec<(u64, u64)>,
+    /// Goes with the tensor that is being written.
+    note: String,
+    /// Bytes of the keys and their values; of all that is before the tensors' data.
+    keys_bytes: usize,
+    header_bytes: u64,
 }
+
+/// Where keys begin: behind the magic number, the version and two counts.
+const KEYS_AT: u64 = 24;
 
 impl Writer {
     /// Checks that there is room, and writes the header. Nothing stands under `path` until [`finish`](Self::finish).
@@ -87,23 +95,46 @@ impl Writer {
 
     fn start(output: Output, mut plan: Plan) -> Result<Self, Error> {
         plan.sizes.reverse();
-        let mut writer = Self { output, pending: plan.sizes };
-        if !writer.output.recover(plan.header.len() as u64 + plan.header_padding)? {
+        let header_bytes = plan.header.len() as u64 + plan.header_padding;
+        let keys_bytes = plan.keys_bytes;
+        let mut writer = Self { output, pending: plan.sizes, note: String::new(), keys_bytes, header_bytes };
+        if writer.output.recover(header_bytes)?.is_none() {
             writer.output.write(&plan.header)?;
             writer.end_piece(plan.header_padding)?;
         }
         Ok(writer)
     }
 
-    /// Whether the next tensor is there already, whole, from a run before: go on with the one behind it. After the first
-    /// that is not there, none is. It is read and hashed, which takes as long as reading takes.
-    pub fn recover(&mut self) -> Result<bool, Error> {
-        let Some(&(n_bytes, padding)) = self.pending.last() else { return Ok(false) };
-        let recovered = self.output.recover(n_bytes + padding)?;
-        if recovered {
+    /// The [`note`](Self::note) of the next tensor if that is there already, whole, from a run before: go on with the one
+    /// behind it. After the first that is not there, none is. It is read and hashed, which takes as long as reading takes.
+    pub fn recover(&mut self) -> Result<Option<String>, Error> {
+        let Some(&(n_bytes, padding)) = self.pending.last() else { return Ok(None) };
+        let note = self.output.recover(n_bytes + padding)?;
+        if note.is_some() {
             self.pending.pop();
         }
-        Ok(recovered)
+        Ok(note)
+    }
+
+    /// What a run that recovers the tensor that comes next, or is not complete yet, shall know of it: a line.
+    pub fn note(&mut self, note: String) {
+        self.note = note;
+    }
+
+    /// Tensors that are not complete.
+    pub fn n_left(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Writes the keys again, with other values of the same lengths: what is known in the end only.
+    ///
+    /// # Panics
+    /// If they take another number of bytes.
+    pub fn amend(&mut self, metadata: &Metadata) -> Result<(), Error> {
+        let mut keys = Vec::with_capacity(self.keys_bytes);
+        write_keys(metadata, &mut keys);
+        assert_eq!(keys.len(), self.keys_bytes, "other keys than the file was begun with");
+        self.output.amend(KEYS_AT, &keys, self.header_bytes)
     }
 
     /// The next bytes of the tensors' data, in the order of `tensors`. A call's bytes belong to one tensor and may
@@ -148,7 +179,14 @@ impl Writer {
             self.output.write(&ZEROS[..step as usize])?;
             padding -= step;
         }
-        self.output.seal()
+        self.output.seal(&std::mem::take(&mut self.note))
+    }
+}
+
+fn write_keys(metadata: &Metadata, out: &mut Vec<u8>) {
+    for (key, value) in metadata.iter() {
+        wire::write_string(key.as_bytes(), out);
+        wire::write(value, out);
     }
 }
 
@@ -156,6 +194,7 @@ impl Writer {
 struct Plan {
     header: Vec<u8>,
     header_padding: u64,
+    keys_bytes: usize,
     /// Of each tensor: bytes of data, bytes of padding behind it. The last is padded too, as llama.cpp expects.
     sizes: Vec<(u64, u64)>,
     total_bytes: u64,
@@ -174,11 +213,12 @@ impl Plan {
         header.extend(VERSION.to_le_bytes());
         header.extend((tensors.len() as u64).to_le_bytes());
         header.extend((metadata.len() as u64).to_le_bytes());
-        for (key, value) in metadata.iter() {
+        for (key, _) in metadata.iter() {
             check_name(key, MAX_KEY_BYTES).map_err(|problem| format!("key `{}`: {problem}", Shown(key)))?;
-            wire::write_string(key.as_bytes(), &mut header);
-            wire::write(value, &mut header);
         }
+        debug_assert_eq!(header.len() as u64, KEYS_AT);
+        write_keys(metadata, &mut header);
+        let keys_bytes = header.len() - KEYS_AT as usize;
 
         let mut names = HashSet::with_capacity(tensors.len());
         let mut sizes = Vec::with_capacity(tensors.len());
@@ -208,7 +248,8 @@ impl Plan {
         let data_start = align_up(header_bytes, alignment);
         let total_bytes = data_start.and_then(|start| start.checked_add(data_bytes));
         let total_bytes = total_bytes.ok_or("its bytes do not fit 64 bits")?;
-        Ok(Self { header, header_padding: total_bytes - data_bytes - header_bytes, sizes, total_bytes })
+        let header_padding = total_bytes - data_bytes - header_bytes;
+        Ok(Self { header, header_padding, keys_bytes, sizes, total_bytes })
     }
 }
 

@@ -12,13 +12,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/mixtures.txt");
+pub(crate) const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/mixtures.txt");
 
 /// A model's name, layers, width, heads, key and value heads, feed-forward length, vocabulary; experts; whether the
 /// embedding serves as output matrix.
 struct Shape(&'static str, u64, u64, u64, u64, u64, u64, u64, bool);
 
-const SHAPES: [Shape; 8] = [
+const SHAPES: [Shape; 9] = [
     Shape("Llama-2-7B", 32, 4096, 32, 32, 11008, 32000, 0, false),
     Shape("Llama-2-13B", 40, 5120, 40, 40, 13824, 32000, 0, false),
     Shape("Llama-2-70B", 80, 8192, 64, 8, 28672, 32000, 0, false),
@@ -28,7 +28,26 @@ const SHAPES: [Shape; 8] = [
     // Rows of 3200 and 8640: no multiples of 256.
     Shape("OpenLlama-3B", 26, 3200, 32, 32, 8640, 32000, 0, false),
     Shape("Mixtral-8x7B", 32, 4096, 32, 8, 14336, 32000, 8, false),
+    // The bundled model, whose files `files.rs` looks at.
+    Shape("novel-8m", 8, 256, 8, 4, 768, 4096, 0, false),
 ];
+
+/// What a line of the record says of each kind of matrix: its types from the first layer to the last.
+pub(crate) fn recorded(case: &str) -> BTreeMap<String, Vec<TensorType>> {
+    let record = std::fs::read_to_string(GOLDEN).expect("it is there");
+    let line = record.lines().find_map(|line| line.strip_prefix(case)?.strip_prefix(" | "));
+    let kinds = line.unwrap_or_else(|| panic!("no line of {case}")).split(' ');
+    kinds
+        .map(|kind| {
+            let (name, runs) = kind.split_once(':').expect("a kind and its runs");
+            let types = runs.split(':').flat_map(|run| {
+                let (ty, n) = run.split_once('×').expect("a type and how often");
+                std::iter::repeat_n(TensorType::from_name(ty).expect("a type"), n.parse().expect("a number"))
+            });
+            (name.to_owned(), types.collect())
+        })
+        .collect()
+}
 
 impl Shape {
     fn architecture(&self) -> Architecture {

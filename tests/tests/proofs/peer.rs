@@ -9,7 +9,9 @@ use engine::{Model, Session, SessionOptions};
 use ggml::{Llama, Options};
 use gguf::File;
 use kernels::{CacheType, CacheTypes};
-use llamita_tests::{Divergence, Window, converted, decoded_to_f32, held_out_text, log_softmax, windows};
+use llamita_tests::{
+    Divergence, Learning, Window, converted, decoded_to_f32, held_out_text, learned, log_softmax, windows,
+};
 use quantize::FileType;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -71,8 +73,9 @@ fn divergence(first: &[f32], second: &[f32], n_vocab: usize) -> Divergence {
 #[test]
 fn logits_are_as_close_to_the_truth_as_llama_cpps() {
     let (_, windows) = text_windows(&converted(FileType::F32));
-    for file_type in FileType::all() {
-        let path = converted(file_type);
+    // Every type, and what types, order of tensors and keys come of what is learned.
+    let files = FileType::all().map(converted).chain(Learning::ALL.map(learned));
+    for path in files {
         let n_vocab = Model::open(&path).unwrap().config().n_vocab;
         let exact = ours(&decoded_to_f32(&path), CacheType::F32, &windows);
         let truth = llama_cpps(&decoded_to_f32(&path), TensorType::F32, &windows);
@@ -83,7 +86,7 @@ fn logits_are_as_close_to_the_truth_as_llama_cpps() {
         let same_top = divergence(&there, &here, n_vocab).top_agreement();
         let summary = format!(
             "{}: KL from exact {here_kl:.2e}, llama.cpp's {there_kl:.2e}, same top {same_top:.4}",
-            file_type.name()
+            path.display()
         );
         println!("{summary}");
         assert!(same_top >= 0.97, "{summary}");

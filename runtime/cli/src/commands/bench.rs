@@ -12,7 +12,6 @@ mod against;
 mod limits;
 mod measure;
 mod report;
-mod resident;
 mod start;
 mod work;
 
@@ -20,12 +19,12 @@ use crate::error::Error;
 use crate::flags::{self, SessionFlags};
 use crate::generation;
 use crate::progress::{Progress, Unit};
+use crate::resident::Resident;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use engine::{MemoryPlan, Model, SessionOptions};
 use limits::Limits;
 use measure::{Bench, Test};
 use report::{ModelReport, Report, Row};
-use resident::Resident;
 use std::path::{Path, PathBuf};
 use work::Work;
 

@@ -1,14 +1,19 @@
 //! `llamita quantize`: a GGUF in a smaller type.
 
+mod plan;
+mod predictions;
 mod report;
+mod watch;
 
 use crate::error::Error;
-use crate::flags::{self, CalibrationFlags, RecipeFlags, TargetFlags, WorkFlags};
+use crate::flags::{self, CalibrationFlags, RecipeFlags, ReportFlags, TargetFlags, WorkFlags};
 use crate::progress::{Progress, Unit};
-use crate::{terminal, units};
+use crate::{resident, terminal, units};
 use quantize::{Draft, FileType};
+use report::{Cost, Report};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use watch::Watch;
 
 /// Write a GGUF file again with its weights in another type
 ///
@@ -18,6 +23,7 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "Examples:
   llamita quantize llama-2-7b-f16.gguf --type q4_k_m --imatrix llama-2-7b.imatrix.gguf
   llamita quantize llama-2-7b-f16.gguf --type q4_0 --calibration book.txt --resume
+  llamita quantize llama-2-7b-f16.gguf --type q4_k_m --report lost.json --report-text novel.txt
   llamita quantize llama-2-7b-f16.gguf --target-size 3.5GiB --imatrix llama-2-7b.imatrix.gguf --measure book.txt")]
 pub(crate) struct Args {
     /// The file to read
@@ -46,6 +52,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     calibration: CalibrationFlags,
     #[command(flatten)]
+    report: ReportFlags,
+    #[command(flatten)]
     work: WorkFlags,
 }
 
@@ -58,7 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         ));
     }
     let input = gguf::File::open(&args.input)?;
-    let options = quantize::Options {
+    let mut options = quantize::Options {
         // Of a target's recipe the pins alone count.
         recipe: args.recipe.recipe(args.file_type.unwrap_or(FileType::Q4KM)),
         target: args.target.target(&args.input)?,
@@ -71,23 +79,26 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
             args.work.start()?
         },
     };
+    options.work.measure = args.report.path().is_some();
     let failed = |error| Error::quantize(&args.input, error);
     let measuring = Progress::new("measuring", Unit::Tokens);
     let draft = Draft::new(&input, &options, &measuring).map_err(failed)?;
     drop(measuring);
     if args.dry_run {
-        return report::print(&draft, input.tensors(), args.json);
+        return plan::print(&draft, input.tensors(), args.json);
     }
     if options.target.is_some() {
-        terminal::say(&report::summary(&draft));
+        terminal::say(&plan::summary(&draft));
     }
     let name = args
         .file_type
         .map_or_else(|| units::bytes(draft.file_bytes()).replace(' ', ""), |ty| ty.name().to_owned());
     let output = args.output.clone().unwrap_or_else(|| output_path(&args.input, &name));
+    let reading = args.report.check(&args.input, &[&args.input, &output])?;
     let progress = Progress::new("quantizing", Unit::Bytes);
-    let summary = draft.write(&output, &progress).map_err(|error| args.work.ended(failed(error)))?;
-    let time = progress.elapsed();
+    let watch = Watch::new(&progress);
+    let summary = draft.write(&output, &watch).map_err(|error| args.work.ended(failed(error)))?;
+    let (time, peak_anonymous_bytes) = (progress.elapsed(), watch.most_bytes());
     drop(progress);
     judged(&summary);
     terminal::say(&format!(
@@ -98,6 +109,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         units::duration(time),
         units::bytes(units::rate(summary.input_bytes, time) as u64),
     ));
+    let Some(path) = args.report.path() else { return Ok(()) };
+    let peak_resident_bytes = resident::status_bytes("VmHWM:");
+    let cost = Cost { time, peak_anonymous_bytes, peak_resident_bytes };
+    let mut report = Report::new(&input, &output, &draft, &summary.losses, &cost);
+    // At once: reading a text may take long, and be stopped.
+    report.write(path)?;
+    if let Some(reading) = &reading {
+        let (threads, max_ram) = (args.work.threads(), args.work.max_ram());
+        report.predicts(reading, predictions::compare(&args.input, &output, reading, threads, max_ram)?);
+        report.write(path)?;
+    }
+    report.show();
     Ok(())
 }
 
@@ -105,11 +128,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
 fn judged(summary: &quantize::Summary) {
     let mut n_rows = [0; 3];
     let (mut sum, mut n) = (0.0, 0.0);
-    for (_, judged) in &summary.judgements {
+    let learned = summary.losses.iter().flatten().filter_map(|loss| Some((loss.judgement?, loss.held_out?)));
+    for (judged, taken) in learned {
         n_rows.iter_mut().zip(judged.n_rows).for_each(|(sum, n)| *sum += n);
         // Against what rounding for importance alone would have left.
         if judged.held_out[1] > 0.0 {
-            sum += (judged.held_out[3] / judged.held_out[1]).ln();
+            sum += (taken.error / judged.held_out[1]).ln();
             n += 1.0;
         }
     }
@@ -119,7 +143,7 @@ fn judged(summary: &quantize::Summary) {
         terminal::say(&format!(
             "held-out errors of {} matrices: {:.3} of those without feedback; rows by feedback {feedback:.1} %, by \
              importance {importance:.1} %, by themselves {plain:.1} %",
-            summary.judgements.len(),
+            n,
             f64::exp(sum / n),
         ));
     }

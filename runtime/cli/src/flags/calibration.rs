@@ -31,6 +31,7 @@ impl CalibrationFlags {
     pub(crate) fn read(&self) -> Result<Option<Calibration>, Error> {
         let Some(path) = &self.calibration else { return Ok(None) };
         Ok(Some(Calibration {
+            name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             text: source::read_text(path)?,
             context: self.calibration_context.map(|n| n as usize),
             max_tokens: self.calibration_tokens.map(|n| n as usize),

@@ -45,7 +45,18 @@ impl WorkFlags {
             max_ram_bytes: Some(max_ram_bytes),
             resume: self.resume,
             allow_nonfinite: self.allow_nonfinite,
+            measure: false,
         })
+    }
+
+    /// Threads that were asked for; 0: as many as do best.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Memory that may be taken, if that was said.
+    pub(crate) fn max_ram(&self) -> Option<u64> {
+        self.max_ram
     }
 
     /// An error, with what whoever interrupted the work may want to know.

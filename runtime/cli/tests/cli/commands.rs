@@ -191,8 +191,15 @@ fn plan_adds_up() {
 #[test]
 fn plan_tells_the_speed_and_what_would_be_faster() {
     let model = model("q8_0");
+    // Half-way between what all takes with one cache and with the other.
+    let whole = |cache| {
+        let call =
+            ["plan", arg(&model), "--context", "4096", "--max-ram", "1TiB", "--cache-type", cache, "--json"];
+        succeed(call).json()["total_bytes"].as_u64().expect("a number")
+    };
+    let ram = ((whole("q8_0") + whole("f16")) / 2).to_string();
     let plan = |more: &[&str]| {
-        let few = ["plan", arg(&model), "--context", "4096", "--max-ram", "42MiB", "--json"];
+        let few = ["plan", arg(&model), "--context", "4096", "--max-ram", &ram, "--json"];
         succeed([&few[..], more].concat()).json()
     };
     let number = |plan: &Value, key: &str| plan[key].as_f64().unwrap_or_else(|| panic!("{key}: {plan}"));
@@ -215,7 +222,7 @@ fn plan_tells_the_speed_and_what_would_be_faster() {
     for what in ["--context 2048", "--cache-type q4_0", "a file of type q4_0"] {
         assert!(choices.iter().any(|choice| choice["what"] == what), "{what}: {slow}");
     }
-    let few = ["--max-ram", "42MiB", "--context", "4096", "--cache-type", "f16"];
+    let few = ["--max-ram", &ram, "--context", "4096", "--cache-type", "f16"];
     let words = succeed([&["plan", arg(&model)], &few[..]].concat()).stdout;
     assert!(words.contains("tokens/s") && words.contains("does not fit, but runs"), "{words}");
 }

@@ -6,12 +6,14 @@ mod bad_checkpoint;
 mod bad_environment;
 mod bad_gguf;
 mod bad_output;
+mod bad_quantize;
 mod chat;
 mod chat_terminal;
 mod commands;
 mod cut_file;
 mod ends;
 mod interrupted;
+mod killed;
 mod little_memory;
 mod quality;
 

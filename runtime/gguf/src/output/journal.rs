@@ -1,9 +1,9 @@
 //! Which pieces of an unfinished file are whole, so that a later run goes on where a dead one ended.
 //!
 //! A short text beside the unfinished file: a line that says what was being made, then a line for each piece, with the
-//! place where it ends and the hash of its bytes. A line is written after its piece, but neither is synced: what a power
-//! cut or a failing disk swallowed of either, the hash tells. So a journal costs a few bytes and a fast hash, and
-//! believing it costs reading the file once.
+//! place where it ends, the hash of its bytes, and what its writer wants to know of it again. A line is written after its
+//! piece, but neither is synced: what a power cut or a failing disk swallowed of either, the hash tells. So a journal costs a
+//! few bytes and a fast hash, and believing it costs reading the file once.
 
 use crate::{Error, system};
 use std::ffi::OsString;
@@ -17,9 +17,7 @@ use tempfile::TempPath;
 use twox_hash::XxHash3_64;
 
 /// What the first line begins with. Another layout of the lines, another number.
-const FORMAT: &str = "llamita journal 1 ";
-/// Bytes of a line: two numbers of 16 hexadecimal digits, a space between them, a newline.
-const LINE_BYTES: u64 = 34;
+const FORMAT: &str = "llamita journal 2 ";
 /// Of a journal no more is read: a Llama has a thousand tensors.
 const MAX_BYTES: u64 = 4 << 20;
 /// Bytes that are read at a time to be hashed.
@@ -87,12 +85,28 @@ impl Fingerprint {
     }
 }
 
-/// A piece that a journal vouches for.
-#[derive(Clone, Copy, Debug)]
+/// A piece that a journal vouches for: its line.
+#[derive(Debug)]
 struct Piece {
     /// Where it ends in the file.
     end: u64,
+    /// Of its bytes and the note.
     hash: u64,
+    note: String,
+}
+
+impl Piece {
+    /// Two numbers of 16 hexadecimal digits and the note, with spaces between them.
+    fn line(&self) -> String {
+        format!("{:016x} {:016x} {}\n", self.end, self.hash, self.note)
+    }
+
+    fn parse(line: &[u8]) -> Option<Self> {
+        let (end, rest) = str::from_utf8(line).ok()?.strip_suffix('\n')?.split_once(' ')?;
+        let (hash, note) = rest.split_once(' ')?;
+        let number = |hex: &str| u64::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 16);
+        Some(Self { end: number(end)?, hash: number(hash)?, note: note.to_owned() })
+    }
 }
 
 /// The journal of a file that is being written. Dropped, it is removed.
@@ -138,7 +152,8 @@ impl Journal {
         let first_line = fingerprint.first_line();
         let lines = text.strip_prefix(first_line.as_bytes())?;
         // The last line may be torn.
-        let mut pieces: Vec<_> = lines.chunks(LINE_BYTES as usize).map_while(parse).collect();
+        let mut pieces: Vec<_> =
+            lines.split_inclusive(|&byte| byte == b'\n').map_while(Piece::parse).collect();
         pieces.reverse();
         let (n_bytes, claimed) = (first_line.len() as u64, Some(pieces));
         let path = TempPath::try_from_path(path).ok()?;
@@ -150,20 +165,18 @@ impl Journal {
         self.claimed.as_ref().map_or(0, Vec::len)
     }
 
-    /// Whether the next piece of `file`, from `start` to `end`, is claimed and has its hash. If not, nothing behind it
-    /// counts either.
-    pub(super) fn check(&mut self, file: &File, start: u64, end: u64) -> io::Result<bool> {
-        let Some(claimed) = &mut self.claimed else { return Ok(false) };
-        let holds = match claimed.pop() {
-            Some(piece) if piece.end == end => hash_of(file, start, end)? == Some(piece.hash),
-            _ => false,
-        };
-        if holds {
-            self.n_bytes += LINE_BYTES;
-        } else {
-            claimed.clear();
+    /// The note of the next piece of `file`, from `start` to `end`, if that is claimed and has its hash. If not, nothing
+    /// behind it counts either.
+    pub(super) fn check(&mut self, file: &File, start: u64, end: u64) -> io::Result<Option<String>> {
+        let Some(claimed) = &mut self.claimed else { return Ok(None) };
+        if let Some(piece) = claimed.pop().filter(|piece| piece.end == end)
+            && hash_of(file, start, end, &piece.note)? == Some(piece.hash)
+        {
+            self.n_bytes += piece.line().len() as u64;
+            return Ok(Some(piece.note));
         }
-        Ok(holds)
+        claimed.clear();
+        Ok(None)
     }
 
     /// From here on `file`, which is whole up to `at`, is written: what is beyond goes.
@@ -183,10 +196,24 @@ impl Journal {
         self.hash.add(bytes);
     }
 
-    /// The piece is whole, and the system has it.
-    pub(super) fn seal(&mut self, end: u64) -> io::Result<()> {
-        let hash = std::mem::take(&mut self.hash).sum();
-        self.file.write_all(format!("{end:016x} {hash:016x}\n").as_bytes())
+    /// The piece is whole, and the system has it. The note is a line at most.
+    pub(super) fn seal(&mut self, end: u64, note: &str) -> io::Result<()> {
+        let mut hash = std::mem::take(&mut self.hash);
+        hash.add(note.as_bytes());
+        let piece = Piece { end, hash: hash.sum(), note: note.to_owned() };
+        self.file.write_all(piece.line().as_bytes())
+    }
+
+    /// The first piece of `file`, which ends at `end` and has no note, is another now.
+    pub(super) fn seal_first_again(&self, file: &File, end: u64) -> io::Result<()> {
+        let Some(hash) = hash_of(file, 0, end, "")? else { return Ok(()) };
+        let piece = Piece { end, hash, note: String::new() };
+        // Behind the line that says what is made, which is as long in every journal.
+        system::write_all_at(
+            &self.file,
+            piece.line().as_bytes(),
+            Fingerprint::default().first_line().len() as u64,
+        )
     }
 
     /// Leaves it where it is.
@@ -195,14 +222,8 @@ impl Journal {
     }
 }
 
-fn parse(line: &[u8]) -> Option<Piece> {
-    let (end, hash) = str::from_utf8(line).ok()?.strip_suffix('\n')?.split_once(' ')?;
-    let number = |hex: &str| u64::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 16);
-    Some(Piece { end: number(end)?, hash: number(hash)? })
-}
-
-/// The hash of a part of a file; `None` where the file is shorter.
-fn hash_of(file: &File, start: u64, end: u64) -> io::Result<Option<u64>> {
+/// The hash of a part of a file and of a note; `None` where the file is shorter.
+fn hash_of(file: &File, start: u64, end: u64, note: &str) -> io::Result<Option<u64>> {
     if file.metadata()?.len() < end {
         return Ok(None);
     }
@@ -215,6 +236,7 @@ fn hash_of(file: &File, start: u64, end: u64) -> io::Result<Option<u64>> {
         hash.add(buffer);
         at += buffer.len() as u64;
     }
+    hash.add(note.as_bytes());
     Ok(Some(hash.sum()))
 }
 

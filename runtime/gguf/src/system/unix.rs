@@ -36,6 +36,11 @@ pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::
     file.read_exact_at(buffer, offset)
 }
 
+/// Writes at a place in a file; what is appended later comes where it would have.
+pub(crate) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(bytes, offset)
+}
+
 /// Bytes that a file has of its disk.
 pub(crate) fn allocated_bytes(found: &Metadata) -> u64 {
     found.blocks() * 512

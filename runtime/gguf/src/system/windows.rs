@@ -1,7 +1,7 @@
 //! Windows, by the standard library alone.
 
 use std::fs::{self, File, Metadata};
-use std::io;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -33,6 +33,14 @@ pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64)
         (buffer, offset) = (&mut buffer[n..], offset + n as u64);
     }
     Ok(())
+}
+
+/// Writes at a place in a file; what is appended later comes where it would have.
+pub(crate) fn write_all_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let end = file.stream_position()?;
+    file.seek(SeekFrom::Start(offset))?;
+    file.write_all(bytes)?;
+    file.seek(SeekFrom::Start(end)).map(drop)
 }
 
 /// Bytes that a file has of its disk.

@@ -156,6 +156,46 @@ fn what_no_reader_takes_is_not_written() {
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }
 
+/// Keys that are known in the end only, and what a run that goes on is told of a tensor.
+#[test]
+fn values_may_be_amended_and_notes_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.gguf");
+    let specs = [spec("t", &[4], TensorType::I8), spec("u", &[40], TensorType::I8)];
+    let keys = |number: f32| {
+        let mut keys = Metadata::default();
+        keys.set("first", "as it is");
+        keys.set("number", number);
+        keys
+    };
+    let begin = || Writer::recoverable(&path, &keys(0.0), &specs, Fingerprint::default()).unwrap();
+    let mut writer = begin();
+    writer.note("of t".to_owned());
+    writer.write(&[1; 4]).unwrap();
+    assert_eq!(writer.n_left(), 1);
+    writer.write(&[2; 20]).unwrap();
+    writer.keep();
+    let mut writer = begin();
+    assert_eq!((writer.recover().unwrap().as_deref(), writer.recover().unwrap()), (Some("of t"), None));
+    writer.write(&[2; 40]).unwrap();
+    writer.amend(&keys(2.5)).unwrap();
+    // Killed now, all is there still.
+    writer.keep();
+    let mut writer = begin();
+    assert_eq!(
+        (writer.recover().unwrap().as_deref(), writer.recover().unwrap().as_deref()),
+        (Some("of t"), Some(""))
+    );
+    writer.amend(&keys(2.5)).unwrap();
+    writer.finish().unwrap();
+    let file = File::open(&path).unwrap();
+    assert_eq!(
+        (file.metadata().float("number"), file.metadata().str("first")),
+        (Ok(Some(2.5)), Ok(Some("as it is")))
+    );
+    assert_eq!(file.bytes(&file.tensors()[1]), [2; 40]);
+}
+
 fn one_tensor(write: impl FnOnce(&mut Writer)) {
     let folder = tempfile::tempdir().unwrap();
     let specs = [spec("t", &[4], TensorType::I8), spec("u", &[4], TensorType::I8)];

@@ -5,10 +5,10 @@
 
 use super::measure::{Subject, Test, median};
 use super::report::Row;
-use super::resident::Resident;
 use super::{Args, PeerFlags};
 use crate::error::Error;
 use crate::progress::{Progress, Unit};
+use crate::resident::Resident;
 use crate::units;
 use engine::{Model, Session, SessionOptions};
 use ggml::Llama;

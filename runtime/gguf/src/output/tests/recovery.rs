@@ -16,15 +16,21 @@ fn begin(path: &Path, of: &str) -> Output {
     Output::recoverable(path, N_BYTES, &fingerprint(of)).unwrap()
 }
 
+/// What is noted of a piece.
+fn note(piece: &[u8]) -> &'static str {
+    if piece.len() > 1000 { "note of the long one" } else { "" }
+}
+
 /// Writes what is not there; how many pieces were.
 fn write(output: &mut Output, pieces: &[&[u8]]) -> usize {
     let mut n_recovered = 0;
     for piece in pieces {
-        if output.recover(piece.len() as u64).unwrap() {
+        if let Some(found) = output.recover(piece.len() as u64).unwrap() {
+            assert_eq!(found, note(piece));
             n_recovered += 1;
         } else {
             piece.chunks(1 << 20).for_each(|part| output.write(part).unwrap());
-            output.seal().unwrap();
+            output.seal(note(piece)).unwrap();
         }
     }
     n_recovered
@@ -67,7 +73,7 @@ fn what_is_whole_is_taken_over() {
 #[test]
 fn what_is_damaged_is_written_again() {
     type Damage = fn(&fs::File, &fs::File);
-    let damages: [(&str, usize, Damage); 9] = [
+    let damages: [(&str, usize, Damage); 10] = [
         ("a bit in the header", 0, |file, _| file.write_all_at(b"T", 0).unwrap()),
         ("a bit in the second piece", 1, |file, _| file.write_all_at(&[6], 2 << 20).unwrap()),
         ("a bit in the third", 2, |file, _| file.write_all_at(b"y", 10 + (3 << 20)).unwrap()),
@@ -79,8 +85,10 @@ fn what_is_damaged_is_written_again() {
         ("the journal without lines", 0, |_, journal| journal.set_len(35).unwrap()),
         ("the journal empty", 0, |_, journal| journal.set_len(0).unwrap()),
         ("letters in the journal's second line", 1, |_, journal| {
-            journal.write_all_at(b"zz", 35 + 34).unwrap()
+            journal.write_all_at(b"zz", 35 + 35).unwrap()
         }),
+        // Behind two numbers of 16 digits with their spaces.
+        ("a letter in its note", 1, |_, journal| journal.write_all_at(b"N", 35 + 35 + 34).unwrap()),
     ];
     for (case, n_expected, damage) in damages {
         let folder = tempfile::tempdir().unwrap();
@@ -103,9 +111,24 @@ fn what_is_taken_over_may_be_left_again() {
     // Left before anything was checked, and before all of it was.
     begin(&path, "this").keep();
     let mut output = begin(&path, "this");
-    assert!(output.recover(PIECES[0].len() as u64).unwrap());
+    assert_eq!(output.recover(PIECES[0].len() as u64).unwrap().as_deref(), Some(""));
     output.keep();
     check(&path, "this", 2, "four runs");
+}
+
+#[test]
+fn what_was_amended_is_taken_over_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.gguf");
+    let mut output = begin(&path, "this");
+    write(&mut output, &PIECES);
+    output.amend(4, b"HEAD", 10).unwrap();
+    output.keep();
+    let mut output = begin(&path, "this");
+    assert_eq!(write(&mut output, &PIECES), 4);
+    output.amend(5, b"ea", 10).unwrap();
+    output.finish().unwrap();
+    assert!(fs::read(&path).unwrap() == [b"the HeaDer", &PIECES[1..].concat()[..]].concat());
 }
 
 #[test]
@@ -132,7 +155,7 @@ fn of_two_that_were_left_the_longer_one_is_taken() {
     outputs.iter_mut().for_each(|(output, n_pieces)| {
         write(output, &PIECES[..*n_pieces]);
     });
-    assert!(!begin(&path, "this").recover(10).unwrap(), "all are being written");
+    assert_eq!(begin(&path, "this").recover(10).unwrap(), None, "all are being written");
     outputs.into_iter().for_each(|(output, _)| output.keep());
     check(&path, "this", 3, "three were left");
 }

@@ -3,26 +3,26 @@
 use std::fs;
 
 /// The count begins: what is there already is not counted.
-pub(super) struct Resident {
+pub(crate) struct Resident {
     before_bytes: u64,
 }
 
 impl Resident {
     /// `None` where the system does not let a process begin its peak anew.
-    pub(super) fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         // 5: the highest count becomes the present one.
         fs::write("/proc/self/clear_refs", "5").ok()?;
         Some(Self { before_bytes: status_bytes("VmRSS:")? })
     }
 
     /// The most that has been held since, more than was there, mapped files included.
-    pub(super) fn peak_bytes(&self) -> Option<u64> {
+    pub(crate) fn peak_bytes(&self) -> Option<u64> {
         Some(status_bytes("VmHWM:")?.saturating_sub(self.before_bytes))
     }
 }
 
-/// A line of the process's status, like `VmHWM:     12345 kB`.
-fn status_bytes(name: &str) -> Option<u64> {
+/// A line of the process's status, like `VmHWM:     12345 kB`; `None` where there is none.
+pub(crate) fn status_bytes(name: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
