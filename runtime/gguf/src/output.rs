@@ -23,6 +23,8 @@ use tempfile::{NamedTempFile, TempPath};
 
 /// Bytes that are collected before the system is called; longer pieces go straight through.
 const BUFFER_BYTES: usize = 1 << 20;
+/// Bytes after which the disk is told to begin.
+const WRITE_BACK_BYTES: u64 = 8 << 20;
 /// How much of a long name the temporary name repeats: file systems allow 255 bytes, and the rest needs some.
 const REPEATED_NAME_BYTES: usize = 200;
 /// Random characters in a temporary name.
@@ -40,6 +42,8 @@ pub struct Output {
     file: BufWriter<NamedTempFile>,
     /// What was handed over; the last of it may still be in the buffer.
     taken_bytes: u64,
+    /// What the disk was told to take.
+    begun_bytes: u64,
     journal: Option<Journal>,
 }
 
@@ -129,6 +133,7 @@ impl Output {
             target: target.clone(),
             file: BufWriter::with_capacity(BUFFER_BYTES, file),
             taken_bytes: 0,
+            begun_bytes: 0,
             journal,
         };
         match check_space(path, folder, n_bytes.saturating_sub(taken_bytes)) {
@@ -150,7 +155,7 @@ impl Output {
             .check(self.file.get_ref().as_file(), self.taken_bytes, end)
             .map_err(Error::io(&self.path, "its unfinished part cannot be read back"))?;
         if note.is_some() {
-            self.taken_bytes = end;
+            (self.taken_bytes, self.begun_bytes) = (end, end);
         }
         Ok(note)
     }
@@ -160,6 +165,10 @@ impl Output {
         self.start_writing()?;
         self.file.write_all(bytes).map_err(|source| self.failed(source))?;
         self.taken_bytes += bytes.len() as u64;
+        if self.taken_bytes - self.begun_bytes >= WRITE_BACK_BYTES {
+            system::write_back(self.file.get_ref().as_file(), self.begun_bytes..self.taken_bytes);
+            self.begun_bytes = self.taken_bytes;
+        }
         if let Some(journal) = &mut self.journal {
             journal.add(bytes);
         }

@@ -1,9 +1,14 @@
 //! Linux, macOS and their kin.
 
+#[cfg(target_os = "linux")]
+use rustix::fs::{Advice, fadvise};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, getrlimit};
 use std::fs::{self, File, Metadata};
 use std::io;
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
@@ -39,6 +44,16 @@ pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::
 /// Writes at a place in a file; what is appended later comes where it would have.
 pub(crate) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(bytes, offset)
+}
+
+/// Has the disk begin to take what was written, and waits for nothing: there is less left to wait for in the end, and fewer
+/// pages that other programs cannot have.
+pub(crate) fn write_back(file: &File, range: Range<u64>) {
+    // Linux begins to write dirty pages of which it is said that nobody needs them, and keeps them until that is done.
+    #[cfg(target_os = "linux")]
+    let _ = fadvise(file, range.start, NonZeroU64::new(range.end - range.start), Advice::DontNeed);
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, range);
 }
 
 /// Bytes that a file has of its disk.
