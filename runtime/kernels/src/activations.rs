@@ -86,6 +86,9 @@ pub(crate) struct Run32 {
     pub(crate) sums: [i32; 8],
     /// `f32(Σq) · d`: what a block adds for each unit of the weights' minimum.
     pub(crate) s: [f32; 8],
+    /// What repays 8 that were added to each weight: [`offsets`] of each block.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only AVX2 sums in 16 bits"))]
+    pub(crate) offsets: [[i16; 2]; 8],
 }
 
 /// A run for weights with a scale per 256.
@@ -100,6 +103,11 @@ pub(crate) struct Run256 {
         allow(dead_code, reason = "only unsigned weights have an offset to repay")
     )]
     pub(crate) sums_of_8: [i16; 32],
+    /// Σq of each 32, and what repays 32 that were added to each weight: [`offsets`] of each 16.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only AVX2 sums in 16 bits"))]
+    pub(crate) sums_of_32: [i16; 8],
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only AVX2 sums in 16 bits"))]
+    pub(crate) offsets: [[i16; 2]; 16],
     pub(crate) d: f32,
 }
 
@@ -126,7 +134,7 @@ impl Pack for RunF32 {
 }
 
 impl Pack for Run32 {
-    const ZERO: Self = Self { q: [[0; 32]; 8], d: [0.0; 8], sums: [0; 8], s: [0.0; 8] };
+    const ZERO: Self = Self { q: [[0; 32]; 8], d: [0.0; 8], sums: [0; 8], s: [0.0; 8], offsets: [[0; 2]; 8] };
 
     #[inline(always)]
     fn pack(x: &[f32]) -> Self {
@@ -135,13 +143,21 @@ impl Pack for Run32 {
             run.d[b] = quantize(x, &mut run.q[b]);
             run.sums[b] = run.q[b].iter().map(|&q| i32::from(q)).sum();
             run.s[b] = run.sums[b] as f32 * run.d[b];
+            run.offsets[b] = offsets::<8>(&run.q[b]);
         }
         run
     }
 }
 
 impl Pack for Run256 {
-    const ZERO: Self = Self { q: [[0; 16]; 16], sums: [0; 16], sums_of_8: [0; 32], d: 0.0 };
+    const ZERO: Self = Self {
+        q: [[0; 16]; 16],
+        sums: [0; 16],
+        sums_of_8: [0; 32],
+        sums_of_32: [0; 8],
+        offsets: [[0; 2]; 16],
+        d: 0.0,
+    };
 
     #[inline(always)]
     fn pack(x: &[f32]) -> Self {
@@ -155,8 +171,26 @@ impl Pack for Run256 {
         for (sum, [low, high]) in run.sums.iter_mut().zip(run.sums_of_8.as_chunks().0) {
             *sum = low + high;
         }
+        for (sum, [low, high]) in run.sums_of_32.iter_mut().zip(run.sums.as_chunks().0) {
+            *sum = low + high;
+        }
+        for (offsets, q) in run.offsets.iter_mut().zip(&run.q) {
+            *offsets = self::offsets::<32>(q);
+        }
         run
     }
+}
+
+/// What sums of products in 16 bits begin with, so that `OFFSET` added to each weight makes no difference to them:
+/// `−OFFSET · Σq` of the first two of every four columns, and of the other two. At most 32 · 8 · 127 or 8 · 16 · 127.
+#[inline(always)]
+fn offsets<const OFFSET: i16>(q: &[i8]) -> [i16; 2] {
+    let [mut first, mut second] = [0; 2];
+    for &[a, b, c, d] in q.as_chunks().0 {
+        first += i16::from(a) + i16::from(b);
+        second += i16::from(c) + i16::from(d);
+    }
+    [first, second].map(|sum| -OFFSET * sum)
 }
 
 /// Packs rows of `n_cols` into runs: the first of each token, then the second of each.

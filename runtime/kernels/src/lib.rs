@@ -50,9 +50,10 @@
 //! | one token, AVX-512, AVX-VNNI, AVX2 | 0.84 0.74 0.71 | 0.91 0.85 0.82 | 0.76 0.73 0.70 | 0.80 0.76 0.77 | 0.85 0.79 0.77 |
 //! | 128 tokens | 522 303 177 | 485 288 115 | 524 236 210 | 428 189 182 | 128 96 95 |
 //!
-//! AVX2's figures are those of kernels that were written anew since, on two cores of a Zen 3 (memory gives 28–45 GB/s, the int8
-//! units 326): 128 tokens with Q4_0 150, Q8_0 85, F16 77, and on one core, whose peak is 164, with Q4_K 103 and Q6_K 82. There a token
-//! alone waits for instructions and not for memory: from the second cache Q4_0 gives 18 GB/s a core, Q4_K 20, Q6_K 16.
+//! AVX2's figures are those of kernels that were written anew since, on a Zen 3. One of its cores, whose int8 units do 163 and which
+//! reads 16 GB/s of memory, comes to 107 with Q4_0, 65 with Q8_0, 114 with Q4_K, 105 with Q6_K and 46 with F16 for 126 tokens, and reads
+//! 16, 22, 20, 20 and 8 GB/s from its caches for a token alone, which waits for instructions and not for memory there
+//! (`--example cached avx2`).
 //!
 //! What limits AVX-512 at many tokens: two of three ports multiply, convert and scale, so that a block of 32 with a float
 //! scale of its own cannot pass 0.73 of the peak here, and a loop of nothing else reached 0.67. Tried and lost, for 128

@@ -10,6 +10,14 @@ fn packed(isa: Isa, x: &[f32]) -> Activations {
     activations
 }
 
+/// Sums of columns 4i and 4i + 1, and of the others.
+fn of_pairs(q: &[i8]) -> [i32; 2] {
+    [0, 1].map(|pair| {
+        let of = q.iter().enumerate().filter(|(i, _)| i / 2 % 2 == pair);
+        of.map(|(_, &q)| i32::from(q)).sum()
+    })
+}
+
 #[test]
 fn integers_are_the_nearest_and_their_sums_exact() {
     let mut x = Random(9).floats(1024);
@@ -37,10 +45,17 @@ fn integers_are_the_nearest_and_their_sums_exact() {
                 check(x, q, d);
                 assert_eq!(sum, q.iter().map(|&q| i32::from(q)).sum::<i32>());
                 assert_eq!(run_32.s[b], sum as f32 * d);
+                assert_eq!(run_32.offsets[b].map(i32::from), of_pairs(q).map(|sum| -8 * sum));
             }
             check(x, run_256.q.as_flattened(), run_256.d);
             for (sum, q) in run_256.sums.iter().zip(run_256.q) {
                 assert_eq!(*sum, q.iter().map(|&q| i16::from(q)).sum::<i16>());
+            }
+            for (sums, of_32) in run_256.sums.chunks(2).zip(run_256.sums_of_32) {
+                assert_eq!(sums.iter().sum::<i16>(), of_32);
+            }
+            for (offsets, q) in run_256.offsets.iter().zip(&run_256.q) {
+                assert_eq!(offsets.map(i32::from), of_pairs(q).map(|sum| -32 * sum));
             }
             for (sum, q) in run_256.sums_of_8.iter().zip(run_256.q.as_flattened().chunks(8)) {
                 assert_eq!(*sum, q.iter().map(|&q| i16::from(q)).sum::<i16>());
@@ -98,7 +113,8 @@ fn each_token_has_its_row_and_what_a_row_has_not_is_zero() {
 #[test]
 fn the_plan_knows_the_bytes() {
     let types = [TensorType::Q8_0, TensorType::Q6K];
-    // A run in whole lines: int8, and a scale (and for 32 a sum and its product) each 32, or one and 48 sums.
-    assert_eq!(Activations::n_bytes(10, 512, &types), 10 * 2 * (384 + 384));
+    // A run in whole lines: int8, and for each 32 a scale, a sum, its product and two offsets, or a scale, 56 sums and
+    // 32 offsets.
+    assert_eq!(Activations::n_bytes(10, 512, &types), 10 * 2 * (384 + 448));
     assert_eq!(Activations::n_bytes(10, 512, &[TensorType::F16, TensorType::Bf16]), 10 * 512 * 4);
 }

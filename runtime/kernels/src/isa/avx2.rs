@@ -58,6 +58,14 @@ pub(crate) fn store_16(bytes: &mut [u8; 16], x: __m128i) {
     unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), x) }
 }
 
+/// Thirty-two bytes, to memory.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn store_32(bytes: &mut [u8; 32], x: __m256i) {
+    // SAFETY: thirty-two bytes can be written to the array, at any alignment.
+    unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), x) }
+}
+
 /// Eight floats.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -81,6 +89,13 @@ pub(crate) fn broadcast_4(bytes: &[i8; 4]) -> __m256i {
     _mm256_set1_epi32(i32::from_le_bytes(bytes.map(|byte| byte as u8)))
 }
 
+/// Two numbers of 16 bits, repeated.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn broadcast_2(pair: &[i16; 2]) -> __m256i {
+    _mm256_set1_epi32(bytemuck::cast(*pair))
+}
+
 /// The same number, of which the compiler knows no more: what it is a sum of is added in the order that is written. Left to itself
 /// the compiler turns a tile's sums into trees and takes one after the other, as if registers were many; what
 /// it then puts aside and fetches again took more than the products (Q4_0 on Zen 3: 0.42 of the peak for 0.69).
@@ -92,23 +107,20 @@ pub(crate) fn settled(mut x: __m256i) -> __m256i {
     x
 }
 
-/// The same place, of which the compiler does not know that it has been read.
-#[inline(always)]
-pub(crate) fn anew<T>(x: &T) -> &T {
-    let mut address: *const T = x;
-    // SAFETY: no instruction at all, only a comment that names the register, so the pointer is still the reference's.
-    unsafe {
-        core::arch::asm!("/* {0} */", inout(reg) address, options(pure, readonly, nostack, preserves_flags));
-        &*address
-    }
-}
-
 /// Eight halves as floats.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(crate) fn halves(halves: [F16; 8]) -> __m256 {
     let [a, b, c, d, e, f, g, h] = halves.map(|half| i16::from_le_bytes(half.0));
     _mm256_cvtph_ps(_mm_set_epi16(h, g, f, e, d, c, b, a))
+}
+
+/// Eight numbers of 32 bits.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn ints(bytes: [[u8; 4]; 8]) -> __m256i {
+    let [a, b, c, d, e, f, g, h] = bytes.map(i32::from_le_bytes);
+    _mm256_set_epi32(h, g, f, e, d, c, b, a)
 }
 
 /// The halves in the lower parts of eight lanes, as floats.
@@ -167,8 +179,7 @@ pub(crate) fn nibbles(bytes: [__m256i; 4]) -> [__m256i; 8] {
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(crate) fn add_fifth_bits(nibbles: [__m256i; 8], high: [[u8; 4]; 8]) -> [__m256i; 8] {
-    let [a, b, c, d, e, f, g, h] = high.map(i32::from_le_bytes);
-    let high = _mm256_set_epi32(h, g, f, e, d, c, b, a);
+    let high = ints(high);
     let [a, b, c, d, e, f, g, h] = nibbles;
     [
         add_bits::<0>(a, high),
@@ -201,4 +212,12 @@ fn add_bits<const J: i32>(nibbles: __m256i, high: __m256i) -> __m256i {
 pub(crate) fn levels(nibbles: [__m256i; 8], levels: &[i8; 16]) -> [__m256i; 8] {
     let levels = _mm256_broadcastsi128_si256(load_16(bytemuck::cast_ref(levels)));
     nibbles.map(|nibbles| _mm256_shuffle_epi8(levels, nibbles))
+}
+
+/// What makes two bytes of each lane the upper ones of two numbers of 16 bits.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn upper([first, second]: [i8; 2]) -> __m256i {
+    let lane = |at: i8| i32::from_le_bytes([-128, first + at, -128, second + at].map(|at| at as u8));
+    _mm256_broadcastsi128_si256(_mm_set_epi32(lane(12), lane(8), lane(4), lane(0)))
 }

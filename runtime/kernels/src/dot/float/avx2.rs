@@ -1,9 +1,10 @@
-//! Eight rows are a vector, a row a lane: eight columns of eight rows are loaded and turned. For a token alone they are
+//! Eight rows are a vector, a row a lane: sixteen bytes of eight rows are loaded and turned. For a token alone they are
 //! used at once; for more, 256 columns of sixteen rows are a tile of 16 KiB for all of them.
 
 use super::RUN;
 use crate::activations::{Floats, RunF32};
-use crate::isa::avx2::{load_floats, settled, store_floats};
+use crate::isa::LINE;
+use crate::isa::avx2::{load_16, load_floats, store_16, store_floats};
 use crate::unpack::{PANEL_ROWS, Panel, Results};
 use blocks::Block;
 use core::arch::x86_64::*;
@@ -11,106 +12,95 @@ use core::arch::x86_64::*;
 /// Tokens of a step: with two groups of rows, twelve sums.
 const STEP_TOKENS: usize = 6;
 
-/// Columns that are loaded of one row after the other: whole lines of memory. Rows are often a power of two apart, where the
-/// first cache has places for eight lines, and a line of which eight columns are taken at a time may be gone when its next are
-/// wanted. That is not what a token alone waits for: with F16 it reads 11 of 40 GB/s on Zen 3 either way.
-const LOADED: usize = 32;
+/// Rows that are multiplied together.
+const ROWS: usize = 16;
 
+/// A line of memory of each row, copied. Rows are often a power of two apart, where the first cache has places for eight
+/// lines, and a line of which a quarter is taken at a time may be gone when its next is wanted.
+type Lines = [[[u8; 16]; LINE / 16]; ROWS];
+
+/// For rows whose sixteen bytes are `N` columns: `columns` makes vectors of those of eight rows.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn multiply<B: Block>(
+pub(crate) fn multiply<const N: usize, B: Block>(
     panel: Panel<'_, B>,
     x: Floats<'_>,
     results: &mut Results,
-    load: impl Fn(&[B; 8]) -> __m256,
+    columns: impl Fn([&[u8; 16]; 8]) -> [__m256; N],
 ) {
+    const { assert!(N * size_of::<B>() == 16) };
     match results {
-        [results] => stream(panel, x, results, load),
-        _ => tile(panel, x, results, load),
+        [results] => stream(panel, x, results, columns),
+        _ => tile(panel, x, results, columns),
     }
 }
 
-/// Columns `first … first + 31` of eight rows as floats: of each row four vectors. Columns past the end are zeros.
+/// Takes the line of each row that begins at column `first`, with zeros past the row's end.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn loaded<B: Block>(rows: [&[B]; 8], first: usize, load: &impl Fn(&[B; 8]) -> __m256) -> [[__m256; 4]; 8] {
-    let mut out = [[_mm256_setzero_ps(); 4]; 8];
-    for (out, row) in out.iter_mut().zip(rows) {
-        let mut copy = [B::zeroed(); LOADED];
-        let columns: &[B; LOADED] = match row[first..].first_chunk() {
-            Some(columns) => columns,
-            None => {
-                copy[..row.len() - first].copy_from_slice(&row[first..]);
-                &copy
+fn copy<B: Block>(rows: &[&[B]; ROWS], first: usize, lines: &mut Lines) {
+    for (line, row) in lines.iter_mut().zip(rows) {
+        let bytes: &[u8] = bytemuck::cast_slice(&row[first..]);
+        match bytes.first_chunk::<LINE>() {
+            Some(whole) => {
+                for (to, from) in line.iter_mut().zip(whole.as_chunks().0) {
+                    store_16(to, load_16(from));
+                }
             }
-        };
-        for (out, eight) in out.iter_mut().zip(columns.as_chunks().0) {
-            *out = _mm256_castsi256_ps(settled(_mm256_castps_si256(load(eight))));
+            None => copy_end(bytes, line),
         }
     }
-    out
 }
 
-/// Row `i` of the result has float `i` of each row.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn transpose([a, b, c, d, e, f, g, h]: [__m256; 8]) -> [__m256; 8] {
-    let (ab, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-    let (cd, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
-    let (ef, ef_high) = (_mm256_unpacklo_ps(e, f), _mm256_unpackhi_ps(e, f));
-    let (gh, gh_high) = (_mm256_unpacklo_ps(g, h), _mm256_unpackhi_ps(g, h));
-    // Columns i and i + 4 of four rows.
-    let low = [
-        _mm256_shuffle_ps::<0x44>(ab, cd),
-        _mm256_shuffle_ps::<0xee>(ab, cd),
-        _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
-        _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
-    ];
-    let high = [
-        _mm256_shuffle_ps::<0x44>(ef, gh),
-        _mm256_shuffle_ps::<0xee>(ef, gh),
-        _mm256_shuffle_ps::<0x44>(ef_high, gh_high),
-        _mm256_shuffle_ps::<0xee>(ef_high, gh_high),
-    ];
-    [
-        _mm256_permute2f128_ps::<0x20>(low[0], high[0]),
-        _mm256_permute2f128_ps::<0x20>(low[1], high[1]),
-        _mm256_permute2f128_ps::<0x20>(low[2], high[2]),
-        _mm256_permute2f128_ps::<0x20>(low[3], high[3]),
-        _mm256_permute2f128_ps::<0x31>(low[0], high[0]),
-        _mm256_permute2f128_ps::<0x31>(low[1], high[1]),
-        _mm256_permute2f128_ps::<0x31>(low[2], high[2]),
-        _mm256_permute2f128_ps::<0x31>(low[3], high[3]),
-    ]
+/// Apart, or all lines are copied as if they had any length.
+#[cold]
+fn copy_end(bytes: &[u8], line: &mut [[u8; 16]; LINE / 16]) {
+    let line = line.as_flattened_mut();
+    line[..bytes.len()].copy_from_slice(bytes);
+    line[bytes.len()..].fill(0);
+}
+
+/// Quarter `at` of eight of the rows.
+#[inline(always)]
+fn quarter(lines: &Lines, group: usize, at: usize) -> [&[u8; 16]; 8] {
+    std::array::from_fn(|row| &lines[8 * group + row][at])
 }
 
 /// One token: weights go from the file through registers, while the rows that come next are fetched.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn stream<B: Block>(
+fn stream<const N: usize, B: Block>(
     panel: Panel<'_, B>,
     x: Floats<'_>,
     results: &mut [f32; PANEL_ROWS],
-    load: impl Fn(&[B; 8]) -> __m256,
+    columns: impl Fn([&[u8; 16]; 8]) -> [__m256; N],
 ) {
+    let mut lines: Lines = [[[0; 16]; LINE / 16]; ROWS];
     for (pair, results) in
-        results.as_chunks_mut::<16>().0.iter_mut().enumerate().take(panel.n_rows().div_ceil(16))
+        results.as_chunks_mut::<ROWS>().0.iter_mut().enumerate().take(panel.n_rows().div_ceil(ROWS))
     {
-        let rows: [[&[B]; 8]; 2] = [panel.rows(16 * pair), panel.rows(16 * pair + 8)];
-        let mut ahead = panel.ahead(16 * (pair + 1), 16);
+        let rows: [&[B]; ROWS] = panel.rows(ROWS * pair);
+        let mut ahead = panel.ahead(ROWS * (pair + 1), ROWS);
         let mut acc = [_mm256_setzero_ps(); 2];
         for run in 0..x.n_runs() {
             let mut sums = [_mm256_setzero_ps(); 2];
             let n_cols = RUN.min(x.n_cols() - run * RUN);
-            for (at, x) in x.at(run)[0][..n_cols].chunks(LOADED).enumerate() {
-                let first = run * RUN + at * LOADED;
-                ahead.used(16 * LOADED * size_of::<B>());
-                let lines = [loaded(rows[0], first, &load), loaded(rows[1], first, &load)];
-                for (eight, x) in x.chunks(8).enumerate() {
-                    let w = lines.each_ref().map(|lines| transpose(lines.each_ref().map(|row| row[eight])));
-                    for (j, &x) in x.iter().enumerate() {
-                        for (sum, w) in sums.iter_mut().zip(&w) {
-                            *sum = _mm256_fmadd_ps(w[j], _mm256_set1_ps(x), *sum);
+            for (at, x) in x.at(run)[0][..n_cols].chunks(4 * N).enumerate() {
+                ahead.used(ROWS * LINE);
+                copy(&rows, run * RUN + at * 4 * N, &mut lines);
+                for (at, x) in x.chunks(N).enumerate() {
+                    let w: [_; 2] = std::array::from_fn(|group| columns(quarter(&lines, group, at)));
+                    if let Some(x) = x.first_chunk::<N>() {
+                        for j in 0..N {
+                            let x = _mm256_set1_ps(x[j]);
+                            sums =
+                                [_mm256_fmadd_ps(w[0][j], x, sums[0]), _mm256_fmadd_ps(w[1][j], x, sums[1])];
+                        }
+                    } else {
+                        for (j, &x) in x.iter().enumerate() {
+                            let x = _mm256_set1_ps(x);
+                            sums =
+                                [_mm256_fmadd_ps(w[0][j], x, sums[0]), _mm256_fmadd_ps(w[1][j], x, sums[1])];
                         }
                     }
                 }
@@ -126,31 +116,31 @@ fn stream<B: Block>(
 /// Several tokens: a run of sixteen rows is turned once into a tile, which all tokens use.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn tile<B: Block>(
+fn tile<const N: usize, B: Block>(
     panel: Panel<'_, B>,
     x: Floats<'_>,
     results: &mut Results,
-    load: impl Fn(&[B; 8]) -> __m256,
+    columns: impl Fn([&[u8; 16]; 8]) -> [__m256; N],
 ) {
     let mut tile = [[_mm256_setzero_ps(); 2]; RUN];
+    let mut lines: Lines = [[[0; 16]; LINE / 16]; ROWS];
     results.fill([0.0; PANEL_ROWS]);
     for run in 0..x.n_runs() {
         let first = run * RUN;
-        let tile = &mut tile[..RUN.min(x.n_cols() - first)];
-        for pair in 0..panel.n_rows().div_ceil(16) {
-            let rows: [[&[B]; 8]; 2] = [panel.rows(16 * pair), panel.rows(16 * pair + 8)];
-            for (at, tile) in tile.chunks_mut(LOADED).enumerate() {
-                for (g, rows) in rows.into_iter().enumerate() {
-                    let lines = loaded(rows, first + at * LOADED, &load);
-                    for (eight, tile) in tile.chunks_mut(8).enumerate() {
-                        let w = transpose(lines.each_ref().map(|row| row[eight]));
-                        for (tile, w) in tile.iter_mut().zip(w) {
-                            tile[g] = w;
+        let n_cols = RUN.min(x.n_cols() - first);
+        for pair in 0..panel.n_rows().div_ceil(ROWS) {
+            let rows: [&[B]; ROWS] = panel.rows(ROWS * pair);
+            for (at, tile) in tile[..n_cols.next_multiple_of(4 * N)].chunks_mut(4 * N).enumerate() {
+                copy(&rows, first + at * 4 * N, &mut lines);
+                for (at, tile) in tile.as_chunks_mut::<N>().0.iter_mut().enumerate() {
+                    for group in 0..2 {
+                        for (tile, w) in tile.iter_mut().zip(columns(quarter(&lines, group, at))) {
+                            tile[group] = w;
                         }
                     }
                 }
             }
-            let tokens = x.at(run).chunks(STEP_TOKENS);
+            let (tile, tokens) = (&tile[..n_cols], x.at(run).chunks(STEP_TOKENS));
             for (x, results) in tokens.zip(results.chunks_mut(STEP_TOKENS)) {
                 match results.len() {
                     1 => add_run::<1>(tile, x, pair, results),

@@ -7,8 +7,8 @@ use crate::isa::avx2::{Level, levels, nibbles, transpose};
 use blocks::{FP4_LEVELS, Mxfp4};
 use core::arch::x86_64::*;
 
-/// Makes the smallest level zero, and the largest one of five bits.
-const OFFSET: i32 = 12;
+/// Makes all levels positive, and of five bits.
+const OFFSET: i32 = 16;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply(level: impl Level, panel: Panel<'_, Mxfp4>, x: Per32<'_>, results: &mut Results) {

@@ -3,13 +3,13 @@
 use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx2::{Minimums, Out, Scales, multiply as dot};
-use crate::isa::avx2::{Level, halves, nibbles, transpose};
+use crate::isa::avx2::{Level, low_halves, nibbles, transpose};
 use blocks::Q4K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q4K>, x: Per256<'_>, results: &mut Results) {
-    dot::<4, 32, 0, _>(
+    dot::<4, 32, false, _>(
         level,
         panel,
         x,
@@ -23,46 +23,68 @@ pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q4K>, x: Per256<'_>, 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn scales(blocks: [&Q4K; 8]) -> Scales {
-    let (scales, min) =
-        scales_and_minimums(blocks.map(|block| bytemuck::bytes_of(block).first_chunk().expect("144 bytes")));
-    let (d, dmin) = (halves(blocks.map(|block| block.d)), halves(blocks.map(|block| block.dmin)));
-    Scales { scales, d, minimums: Some(Minimums { min, dmin }) }
+    scales_and_minimums(blocks.map(|block| bytemuck::bytes_of(block).first_chunk().expect("144 bytes")))
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn unpack<const ALONE: bool>(blocks: [&Q4K; 8], out: &mut Out<'_, 4, 32, ALONE>) {
+fn unpack<const ALONE: bool>(blocks: [&Q4K; 8], out: &mut Out<'_, 4, 32, false, ALONE>) {
     let sixteens = blocks.map(bytemuck::cast_ref::<Q4K, [[u8; 16]; 9]>);
-    for i in 0..8 {
-        let [a, b, c, d, e, f, g, h] = nibbles(transpose(sixteens.map(|block| &block[1 + i])));
-        out.put(i / 2 * 4 + i % 2, [a, b, c, d]);
-        out.put(i / 2 * 4 + i % 2 + 2, [e, f, g, h]);
+    // One after the other, not a loop: an address is a row's and a number then, and eight rows fill the registers.
+    chunk::<0, ALONE>(sixteens, out);
+    chunk::<1, ALONE>(sixteens, out);
+    chunk::<2, ALONE>(sixteens, out);
+    chunk::<3, ALONE>(sixteens, out);
+}
+
+/// 32 bytes: 32 low nibbles, then 32 high ones.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn chunk<const AT: usize, const ALONE: bool>(
+    sixteens: [&[[u8; 16]; 9]; 8],
+    out: &mut Out<'_, 4, 32, false, ALONE>,
+) {
+    for half in 0..2 {
+        let [a, b, c, d, e, f, g, h] = nibbles(transpose(sixteens.map(|block| &block[1 + 2 * AT + half])));
+        out.put(4 * AT + half, [a, b, c, d]);
+        out.put(4 * AT + half + 2, [e, f, g, h]);
     }
 }
 
-/// From the first sixteen bytes of each block: the eight scales and the eight minimums, each twice in its lane.
+/// From the first sixteen bytes of each block: two halves, then eight scales and eight minimums of six bits.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(in crate::unpack) fn scales_and_minimums(heads: [&[u8; 16]; 8]) -> ([__m256i; 8], [__m256i; 8]) {
-    // Four scales or minimums of a row in its lane, a byte each.
-    let [_, scales, min, low] = transpose(heads);
+pub(in crate::unpack) fn scales_and_minimums(heads: [&[u8; 16]; 8]) -> Scales {
+    // The halves of a row in its lane; then four scales or minimums, a byte each.
+    let [both, scales, min, low] = transpose(heads);
     let (six, four, two) = (_mm256_set1_epi8(0x3f), _mm256_set1_epi8(0x0f), _mm256_set1_epi8(0x30));
     let top = |x| _mm256_and_si256(_mm256_srli_epi16::<2>(x), two);
     let scales = [_mm256_and_si256(scales, six), _mm256_or_si256(_mm256_and_si256(low, four), top(scales))];
     let high = _mm256_and_si256(_mm256_srli_epi16::<4>(low), four);
     let min = [_mm256_and_si256(min, six), _mm256_or_si256(high, top(min))];
-    (twice(scales), twice(min))
+    let mut two = [_mm256_setzero_si256(); 8];
+    for (two, min) in two.as_chunks_mut::<2>().0.iter_mut().zip(min) {
+        *two = [_mm256_shuffle_epi8(min, words([0, 1])), _mm256_shuffle_epi8(min, words([2, 3]))];
+    }
+    let dmin = low_halves(_mm256_srli_epi32::<16>(both));
+    Scales { scales: twice(scales), d: low_halves(both), minimums: Minimums { min: two, dmin } }
 }
 
-/// Each of a lane's bytes in turn as two equal numbers of 16 bits.
+/// Each of a lane's bytes in turn as two equal numbers of 16 bits; there are eight, and eight more that nobody looks at.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn twice(bytes: [__m256i; 2]) -> [__m256i; 8] {
-    std::array::from_fn(|i| {
-        // Byte i of lane 0, nothing, the same again; in the next lane four further on.
-        let byte = i as i64 % 4;
-        let low = 0x8004_8004_8000_8000_u64 as i64 + byte * 0x0001_0001_0001_0001;
-        let high = low + 0x0008_0008_0008_0008;
-        _mm256_shuffle_epi8(bytes[i / 4], _mm256_set_epi64x(high, low, high, low))
-    })
+fn twice([a, b]: [__m256i; 2]) -> [__m256i; 16] {
+    let of = |four, at| _mm256_shuffle_epi8(four, words([at, at]));
+    let (a, b) = ([of(a, 0), of(a, 1), of(a, 2), of(a, 3)], [of(b, 0), of(b, 1), of(b, 2), of(b, 3)]);
+    bytemuck::cast([a, b, a, b])
+}
+
+/// What makes two bytes of each lane numbers of 16 bits.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn words([low, high]: [i64; 2]) -> __m256i {
+    // A byte and nothing, twice; in the next lane four further on.
+    let first = 0x8004_8004_8000_8000_u64 as i64 + (low + (high << 16)) * 0x1_0000_0001;
+    let second = first + 0x0008_0008_0008_0008;
+    _mm256_set_epi64x(second, first, second, first)
 }

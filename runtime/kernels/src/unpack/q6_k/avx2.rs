@@ -2,14 +2,14 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx2::{Out, Scales, multiply as dot, pairs};
+use crate::dot::per_256::avx2::{Minimums, Out, Scales, multiply as dot, twice};
 use crate::isa::avx2::{Level, halves, nibbles, transpose};
 use blocks::Q6K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Results) {
-    dot::<6, 16, 32, _>(
+    dot::<6, 16, true, _>(
         level,
         panel,
         x,
@@ -23,29 +23,39 @@ pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q6K>, x: Per256<'_>, 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn scales(blocks: [&Q6K; 8]) -> Scales {
-    let scales = pairs(transpose(blocks.map(|block| bytemuck::cast_ref(&block.scales))));
-    Scales { scales, d: halves(blocks.map(|block| block.d)), minimums: None }
+    let scales = twice(transpose(blocks.map(|block| bytemuck::cast_ref(&block.scales))));
+    Scales { scales, d: halves(blocks.map(|block| block.d)), minimums: Minimums::none() }
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn unpack<const ALONE: bool>(blocks: [&Q6K; 8], out: &mut Out<'_, 6, 16, ALONE>) {
-    // Bytes i … i + 15 of the low and high bits of a half: four runs of sixteen weights, 32 apart.
-    for at in 0..4 {
-        let (half, i) = (at / 2, at % 2);
-        let low = |at: usize| blocks.map(|block| &block.low.as_chunks::<16>().0[4 * half + 2 * at + i]);
-        let [first, second] = [0, 1].map(|at| nibbles(transpose(low(at))));
-        let [a, b, c, d] = transpose(blocks.map(|block| &block.high.as_chunks::<16>().0[2 * half + i]));
-        let mut put = |at: usize, low: &[__m256i], [a, b, c, d]: [__m256i; 4]| {
-            let with = |low, high| _mm256_or_si256(low, _mm256_and_si256(high, _mm256_set1_epi8(0x30)));
-            out.put(8 * half + i + at, [with(low[0], a), with(low[1], b), with(low[2], c), with(low[3], d)]);
-        };
-        let left = |x| _mm256_slli_epi16::<4>(x);
-        put(0, &first[..4], [left(a), left(b), left(c), left(d)]);
-        let left = |x| _mm256_slli_epi16::<2>(x);
-        put(2, &second[..4], [left(a), left(b), left(c), left(d)]);
-        put(4, &first[4..], [a, b, c, d]);
-        let right = |x| _mm256_srli_epi16::<2>(x);
-        put(6, &second[4..], [right(a), right(b), right(c), right(d)]);
-    }
+fn unpack<const ALONE: bool>(blocks: [&Q6K; 8], out: &mut Out<'_, 6, 16, true, ALONE>) {
+    quarter::<0, 0, ALONE>(blocks, out);
+    quarter::<0, 1, ALONE>(blocks, out);
+    quarter::<1, 0, ALONE>(blocks, out);
+    quarter::<1, 1, ALONE>(blocks, out);
+}
+
+/// Bytes `16I … 16I + 15` of the low and high bits of a half: four runs of sixteen weights, 32 apart.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn quarter<const HALF: usize, const I: usize, const ALONE: bool>(
+    blocks: [&Q6K; 8],
+    out: &mut Out<'_, 6, 16, true, ALONE>,
+) {
+    let low = |at: usize| blocks.map(|block| &block.low.as_chunks::<16>().0[4 * HALF + 2 * at + I]);
+    let [a, b, c, d] = transpose(blocks.map(|block| &block.high.as_chunks::<16>().0[2 * HALF + I]));
+    let mut put = |at: usize, low: &[__m256i], [a, b, c, d]: [__m256i; 4]| {
+        let with = |low, high| _mm256_or_si256(low, _mm256_and_si256(high, _mm256_set1_epi8(0x30)));
+        out.put(8 * HALF + I + at, [with(low[0], a), with(low[1], b), with(low[2], c), with(low[3], d)]);
+    };
+    let first = nibbles(transpose(low(0)));
+    let left = |x| _mm256_slli_epi16::<4>(x);
+    put(0, &first[..4], [left(a), left(b), left(c), left(d)]);
+    put(4, &first[4..], [a, b, c, d]);
+    let second = nibbles(transpose(low(1)));
+    let left = |x| _mm256_slli_epi16::<2>(x);
+    put(2, &second[..4], [left(a), left(b), left(c), left(d)]);
+    let right = |x| _mm256_srli_epi16::<2>(x);
+    put(6, &second[4..], [right(a), right(b), right(c), right(d)]);
 }
