@@ -97,6 +97,9 @@ impl<'a> Draft<'a> {
         let (plan, predicted) = match &options.target {
             None => (Plan::new(&options.recipe, &model, imatrix.is_some(), &tensors)?, None),
             Some(target) => {
+                // Whatever types will be chosen: measuring takes long.
+                Plan::new(&options.recipe, &model, imatrix.is_some(), &tensors)?
+                    .check(&tensors, options.allow_requantize)?;
                 // In their places before anything is counted: only the values change then.
                 metadata.set("llamita.quantize.target_bytes", Value::U64(0));
                 let found = allocate(input, &metadata, &options.recipe, imatrix, target, monitor)?;

@@ -138,7 +138,7 @@ pub fn write(path: &Path, metadata: &Metadata, tensors: &[TensorSpec]) {
 /// The same, with floats that `change(name, floats)` has gone over.
 ///
 /// # Panics
-/// As of [`write`].
+/// As of [`write()`].
 pub fn write_changed(
     path: &Path,
     metadata: &Metadata,

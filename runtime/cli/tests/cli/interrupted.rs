@@ -12,7 +12,7 @@ use tempfile::TempDir;
 const N_KILLS: u32 = 20;
 
 /// What is in a folder, by name.
-fn names(folder: &Path) -> Vec<String> {
+pub(crate) fn names(folder: &Path) -> Vec<String> {
     let names = folder.read_dir().expect("the folder").flatten();
     names.map(|entry| entry.file_name().into_string().expect("our own names")).collect()
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Memory that input may take which is no good, but is read by the model.
-const SESSION_MIB: u64 = BAD_MIB + 32;
+const SESSION_MIB: u64 = BAD_MIB + 64;
 
 fn compared(original: &Path, model: &Path) -> Value {
     succeed(["inspect", "--compare", arg(original), arg(model), "--json"]).json()
