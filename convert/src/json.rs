@@ -128,11 +128,16 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// A value short enough for a sentence.
+/// A value short enough for a sentence. JSON itself escapes some control characters, but not those from DEL on.
 pub(crate) fn brief(value: &Value) -> String {
     let text = value.to_string();
-    match text.char_indices().nth(40) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+    let mut chars = text.chars();
+    let mut brief = String::new();
+    for c in chars.by_ref().take(40) {
+        if c.is_control() { brief.extend(c.escape_default()) } else { brief.push(c) }
     }
+    if chars.next().is_some() {
+        brief.push('…');
+    }
+    brief
 }

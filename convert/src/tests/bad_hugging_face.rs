@@ -123,6 +123,7 @@ const CONFIGS: &[Case] = &[
     ("another feed-forward length", |f| f.config["intermediate_size"] = json!(13), &[CONFIG, "`intermediate_size`", "13", "gate_proj.weight has 12 rows"]),
     ("another vocabulary", |f| f.config["vocab_size"] = json!(11), &[CONFIG, "`vocab_size`", "11", "10 rows"]),
     ("another activation", |f| f.config["hidden_act"] = json!("gelu"), &[CONFIG, "`hidden_act`", "gelu"]),
+    ("a control character", |f| f.config["hidden_act"] = json!("ge\u{7f}lu"), &[CONFIG, "`hidden_act`", r"ge\u{7f}lu"]),
     ("biases", |f| f.config["attention_bias"] = json!(true), &[CONFIG, "`attention_bias`"]),
     ("a quantized checkpoint", |f| f.config["quantization_config"] = json!({"bits": 4}), &[CONFIG, "`quantization_config`"]),
     ("a text as long as the file", |f| f.files.push((CONFIG, format!("\"{}\"", "é".repeat(9000)).into())), &[CONFIG, "line 1", "…", "expected a map"]),
