@@ -78,8 +78,9 @@ impl Levels for Iq4 {
     }
 }
 
-/// The step that fits weights best, of either sign; 0 if all are 0. `extreme` is the weight of the largest magnitude. What the candidates differ by is how far beyond the
-/// last level of either side, in gaps, the largest weight falls; the even lanes are of the lowest level, the first of them the obvious one.
+/// The step that fits weights best, of either sign; 0 if all are 0. `extreme` is the weight of the largest magnitude. What the
+/// candidates differ by is how far beyond the last level of either side, in gaps, it falls; the even lanes are of the lowest
+/// level, the first of them the obvious one.
 #[inline(always)]
 pub(super) fn best_step<const K: usize, L: Levels>(
     x: &[f32],
