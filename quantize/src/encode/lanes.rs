@@ -124,9 +124,15 @@ pub(super) fn ends(x: &[f32]) -> (f32, f32) {
 pub(super) fn to_scales<const K: usize>(scales: [f32; K]) -> [f32; K] {
     let mut scales = alike(scales);
     for d in &mut scales {
-        *d = to_half(d.abs().clamp(MIN_SCALE, MAX_SCALE)).copysign(*d);
+        *d = to_scale(*d);
     }
     alike(scales)
+}
+
+/// One of them.
+#[inline(always)]
+pub(super) fn to_scale(d: f32) -> f32 {
+    to_half(d.abs().clamp(MIN_SCALE, MAX_SCALE)).copysign(d)
 }
 
 /// A half that is nearest to a number between 0 and the largest half. (The conversion of `half` is a call for each number.)

@@ -19,6 +19,18 @@ pub(super) trait Levels {
     /// The level that is nearest.
     fn nearest(y: f32) -> f32;
 
+    /// The same of a number that is no further from 0 than the lowest level and half a gap.
+    #[inline(always)]
+    fn nearest_from_low(y: f32) -> f32 {
+        Self::nearest(y)
+    }
+
+    /// The same of a number that is no further from 0 than the highest level and half a gap.
+    #[inline(always)]
+    fn nearest_from_high(y: f32) -> f32 {
+        Self::nearest(y)
+    }
+
     /// The code of the nearest level.
     fn code(y: f32) -> u8;
 }
@@ -34,6 +46,16 @@ impl<const N: i32> Levels for Integers<N> {
     #[inline(always)]
     fn nearest(y: f32) -> f32 {
         round(y.clamp(Self::LOW, Self::HIGH))
+    }
+
+    #[inline(always)]
+    fn nearest_from_low(y: f32) -> f32 {
+        round(y.min(Self::HIGH))
+    }
+
+    #[inline(always)]
+    fn nearest_from_high(y: f32) -> f32 {
+        round(y)
     }
 
     #[inline(always)]
