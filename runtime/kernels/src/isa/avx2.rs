@@ -221,3 +221,11 @@ pub(crate) fn upper([first, second]: [i8; 2]) -> __m256i {
     let lane = |at: i8| i32::from_le_bytes([-128, first + at, -128, second + at].map(|at| at as u8));
     _mm256_broadcastsi128_si256(_mm_set_epi32(lane(12), lane(8), lane(4), lane(0)))
 }
+
+/// What makes two bytes of each lane the lower ones of two numbers of 16 bits, and zeros the upper.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn lower([first, second]: [i8; 2]) -> __m256i {
+    let lane = |at: i8| i32::from_le_bytes([first + at, -128, second + at, -128].map(|at| at as u8));
+    _mm256_broadcastsi128_si256(_mm_set_epi32(lane(12), lane(8), lane(4), lane(0)))
+}

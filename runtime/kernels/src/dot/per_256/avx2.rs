@@ -9,24 +9,40 @@
 //! 114 with Q5_K and 118 with Q6_K. Q6_K came to 93 where a group's products were widened twice and what the offset adds was
 //! taken away at the end, and to 108 where it was multiplied here and not when activations are packed. Q4_K came to 113 with
 //! minimums as eight pairs of equal numbers, to 88 with minimums as floats, and would come to 134 without; four tokens a step
-//! made no difference. Sums by reference in nested loops, which the compiler left in memory, took Q6_K from 0.50 of the peak
+//! made no difference, two tokens a step or one group of eight rows lost a twelfth, though loops of nothing but products
+//! with such shapes win as much. Sums by reference in nested loops, which the compiler left in memory, took Q6_K from 0.50 of the peak
 //! to 0.33.
+//!
+//! A token alone waits for instructions: three of them a cycle, of which one of three is neither product nor sum. Scales widened as they
+//! are used and not before (24 vectors to memory and back), one copy of a format for both levels, so that all of it is
+//! one loop, and every second shift of two bits saved took Q2_K from 12.0 to 14.4 GB/s a core, Q4_K from 19.8 to 22.6, Q5_K
+//! from 17.1 to 19.6, TQ2_0 from 9.2 to 11.6; Q6_K stayed at 19. Tried and lost: fetching ahead at every sixteen columns and not
+//! at every block (a fifteenth less), three bits of Q3_K moved into place by shifts and not by comparing (an eighth less).
 
-use super::scalar;
+mod layouts;
+mod scales;
+
+pub(crate) use layouts::{TIMES, evened, turn, two_bits};
+pub(crate) use scales::{Minimums, Scales};
+
 use crate::activations::{Per256, Run256};
-use crate::isa::avx2::{
-    Level, broadcast_2, broadcast_4, load_floats, settled, store_floats, transpose, upper,
-};
+use crate::isa::avx2::{broadcast_2, broadcast_4, load_floats, settled, store_floats};
 use crate::unpack::{PANEL_ROWS, Panel, Results};
 use blocks::Block;
 use core::arch::x86_64::*;
+use scales::{has_minimums, pairs, twice};
 
-/// A block of 256 weights `d · scale · (q − offset) − dmin · min` of eight rows.
+/// A block of 256 weights `d · scale · (q − offset) − dmin · min` of eight rows, in a tile.
 #[derive(Clone, Copy)]
 struct Unpacked {
     /// Columns `4j … 4j + 3` of each row in its lane: unsigned for up to six bits, signed for eight.
     q: [__m256i; 64],
-    scales: Scales,
+    /// The scale of each group of each row in its lane, twice, in 16 bits: groups of sixteen, or of 32, of which there are eight.
+    scales: [__m256i; 16],
+    d: __m256,
+    /// The minimums of groups `2j` and `2j + 1` of each row in its lane, in 16 bits: groups of 32 fill four vectors.
+    min: [__m256i; 8],
+    dmin: __m256,
 }
 
 impl Unpacked {
@@ -34,34 +50,22 @@ impl Unpacked {
     #[target_feature(enable = "avx2,fma,f16c")]
     fn nothing() -> Self {
         let (zero, none) = (_mm256_setzero_si256(), _mm256_setzero_ps());
-        Self { q: [zero; 64], scales: Scales { scales: [zero; 16], d: none, minimums: Minimums::none() } }
+        Self { q: [zero; 64], scales: [zero; 16], d: none, min: [zero; 8], dmin: none }
     }
-}
 
-/// What a block has beside its weights.
-#[derive(Clone, Copy)]
-pub(crate) struct Scales {
-    /// The scale of each group of each row in its lane, twice, in 16 bits: groups of sixteen, or of 32, of which there are eight.
-    pub(crate) scales: [__m256i; 16],
-    pub(crate) d: __m256,
-    /// Looked at only where weights of up to six bits are not shifted: those are the types that have minimums.
-    pub(crate) minimums: Minimums,
-}
-
-/// Minimums of eight rows, 16 bits each.
-#[derive(Clone, Copy)]
-pub(crate) struct Minimums {
-    /// Those of groups `2j` and `2j + 1` of each row in its lane: groups of sixteen, or of 32, which fill four vectors.
-    pub(crate) min: [__m256i; 8],
-    pub(crate) dmin: __m256,
-}
-
-impl Minimums {
-    /// For a type that has none.
+    /// Takes what stands beside the weights: groups that a type has not are never looked at.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
-    pub(crate) fn none() -> Self {
-        Self { min: [_mm256_setzero_si256(); 8], dmin: _mm256_setzero_ps() }
+    fn set_scales<const SIGNED: bool>(&mut self, with: &Scales) {
+        for (of_four, &four) in self.scales.as_chunks_mut::<4>().0.iter_mut().zip(&with.scales) {
+            for (i, scale) in of_four.iter_mut().enumerate() {
+                *scale = twice::<SIGNED>(four, i);
+            }
+        }
+        (self.d, self.dmin) = (with.d, with.minimums.dmin);
+        if !SIGNED {
+            self.min = pairs(with.minimums.min);
+        }
     }
 }
 
@@ -74,7 +78,8 @@ pub(crate) const OFFSET: u8 = 32;
 /// sixteen columns after sixteen in any order: into a tile; or if there is a token `ALONE`, to be multiplied with it at once. By way of a tile a token alone took a
 /// quarter longer (Q4_K from the second cache on Zen 3: 18 and 23 GB/s a core).
 pub(crate) struct Out<'a, const BITS: u32, const GROUP: usize, const SHIFTED: bool, const ALONE: bool> {
-    w: &'a mut Unpacked,
+    tile: &'a mut [__m256i; 64],
+    scales: &'a Scales,
     x: &'a Run256,
     sum: __m256i,
 }
@@ -87,12 +92,18 @@ impl<const BITS: u32, const GROUP: usize, const SHIFTED: bool, const ALONE: bool
     #[target_feature(enable = "avx2,fma,f16c")]
     pub(crate) fn put(&mut self, at: usize, q: [__m256i; 4]) {
         if ALONE {
-            let scale = self.w.scales.scales[16 * at / GROUP];
+            let group = 16 * at / GROUP;
+            let four = self.scales.scales[group / 4];
+            let scale = if const { has_minimums(BITS, SHIFTED) } {
+                twice::<false>(four, group % 4)
+            } else {
+                twice::<true>(four, group % 4)
+            };
             let a = bytemuck::cast_ref(&self.x.q[at]);
             let begin = std::array::from_ref(&self.x.offsets[at]);
             [[self.sum]] = add_scaled::<BITS, SHIFTED, 4, 1, 1, 1>([[self.sum]], [&q], [a], [begin], [scale]);
         } else {
-            self.w.q.as_chunks_mut().0[at] = q;
+            self.tile.as_chunks_mut().0[at] = q;
         }
     }
 }
@@ -109,7 +120,6 @@ const PAIRS: usize = PANEL_ROWS / (8 * GROUPS);
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(crate) fn multiply<const BITS: u32, const GROUP: usize, const SHIFTED: bool, B: Block>(
-    _: impl Level,
     panel: Panel<'_, B>,
     x: Per256<'_>,
     results: &mut Results,
@@ -135,7 +145,8 @@ fn stream<const BITS: u32, const GROUP: usize, const SHIFTED: bool, B: Block>(
     scales: impl Fn([&B; 8]) -> Scales,
     alone: impl Fn([&B; 8], &mut Out<'_, BITS, GROUP, SHIFTED, true>),
 ) {
-    let mut w = Unpacked::nothing();
+    // Nothing is put there.
+    let mut tile = [_mm256_setzero_si256(); 64];
     for group in 0..panel.n_rows().div_ceil(8) {
         let rows = panel.group::<8>(8 * group);
         let mut ahead = panel.ahead(8 * (group + 1), 8);
@@ -143,12 +154,12 @@ fn stream<const BITS: u32, const GROUP: usize, const SHIFTED: bool, B: Block>(
         for b in 0..x.n_runs() {
             ahead.used(8 * size_of::<B>());
             let (blocks, x) = (rows.blocks(b), &x.at(b)[0]);
-            w.scales = scales(blocks);
-            let mut out = Out { w: &mut w, x, sum: _mm256_setzero_si256() };
+            let scales = scales(blocks);
+            let mut out = Out { tile: &mut tile, scales: &scales, x, sum: _mm256_setzero_si256() };
             alone(blocks, &mut out);
-            let sum = out.sum;
-            acc =
-                _mm256_fmadd_ps(scaled::<BITS, GROUP, SHIFTED>(sum, &w.scales, x), _mm256_set1_ps(x.d), acc);
+            let Minimums { min, dmin } = scales.minimums;
+            let product = scaled::<BITS, GROUP, SHIFTED>(out.sum, scales.d, &pairs(min), dmin, x);
+            acc = _mm256_fmadd_ps(product, _mm256_set1_ps(x.d), acc);
         }
         store_floats(&mut results.as_chunks_mut().0[group], acc);
     }
@@ -167,17 +178,24 @@ fn tile<const BITS: u32, const GROUP: usize, const SHIFTED: bool, B: Block>(
     let mut tile = [[Unpacked::nothing(); GROUPS]; PAIRS];
     results.fill([0.0; PANEL_ROWS]);
     let n_pairs = panel.n_rows().div_ceil(8 * GROUPS);
-    let mut ahead = panel.ahead(PANEL_ROWS, PANEL_ROWS);
     for b in 0..x.n_runs() {
         for (pair, tile) in tile[..n_pairs].iter_mut().enumerate() {
-            ahead.used(8 * GROUPS * size_of::<B>());
             for (g, w) in tile.iter_mut().enumerate() {
                 let blocks = panel.group::<8>(8 * (GROUPS * pair + g)).blocks(b);
-                w.scales = scales(blocks);
-                unpack(blocks, &mut Out { w, x: &x.at(b)[0], sum: _mm256_setzero_si256() });
+                let scales = scales(blocks);
+                if const { has_minimums(BITS, SHIFTED) } {
+                    w.set_scales::<false>(&scales);
+                } else {
+                    w.set_scales::<true>(&scales);
+                }
+                let (tile, x) = (&mut w.q, &x.at(b)[0]);
+                unpack(blocks, &mut Out { tile, scales: &scales, x, sum: _mm256_setzero_si256() });
             }
         }
-        for (x, results) in x.at(b).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS)) {
+        let n_steps = results.len().div_ceil(STEP_TOKENS);
+        let steps = x.at(b).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS));
+        for (i, (x, results)) in steps.enumerate() {
+            panel.fetch(b + 1..b + 2, i, n_steps);
             for (pair, tile) in tile[..n_pairs].iter().enumerate() {
                 match results.len() {
                     1 => step::<BITS, GROUP, SHIFTED, 1>(tile, x, pair, results),
@@ -206,20 +224,21 @@ fn step<const BITS: u32, const GROUP: usize, const SHIFTED: bool, const T: usize
             let a = x.each_ref().map(|x| &bytemuck::cast_ref::<_, [[[i8; 4]; 8]; 8]>(&x.q)[at]);
             let begin = x.each_ref().map(|x| &bytemuck::cast_ref::<_, [[[i16; 2]; 2]; 8]>(&x.offsets)[at]);
             let q = tile.each_ref().map(|w| &w.q.as_chunks().0[at]);
-            let scales = [&tile[0], &tile[1]].map(|w| w.scales.scales[at]);
+            let scales = tile.each_ref().map(|w| w.scales[at]);
             add_scaled::<BITS, SHIFTED, 8, 2, GROUPS, T>(sums, q, a, begin, scales)
         } else {
             let a = x.each_ref().map(|x| bytemuck::cast_ref(&x.q[at]));
             let begin = x.each_ref().map(|x| std::array::from_ref(&x.offsets[at]));
             let q = tile.each_ref().map(|w| &w.q.as_chunks().0[at]);
-            let scales = [&tile[0], &tile[1]].map(|w| w.scales.scales[at]);
+            let scales = tile.each_ref().map(|w| w.scales[at]);
             add_scaled::<BITS, SHIFTED, 4, 1, GROUPS, T>(sums, q, a, begin, scales)
         };
     }
     let results: &mut [[f32; PANEL_ROWS]; T] = results.first_chunk_mut().expect("a step's tokens");
     for t in 0..T {
         for g in 0..GROUPS {
-            let product = scaled::<BITS, GROUP, SHIFTED>(sums[g][t], &tile[g].scales, &x[t]);
+            let Unpacked { d, min, dmin, .. } = &tile[g];
+            let product = scaled::<BITS, GROUP, SHIFTED>(sums[g][t], *d, min, *dmin, &x[t]);
             let results = &mut results[t].as_chunks_mut().0[GROUPS * pair + g];
             let acc = load_floats(results);
             store_floats(results, _mm256_fmadd_ps(product, _mm256_set1_ps(x[t].d), acc));
@@ -232,20 +251,21 @@ fn step<const BITS: u32, const GROUP: usize, const SHIFTED: bool, const T: usize
 #[target_feature(enable = "avx2,fma,f16c")]
 fn scaled<const BITS: u32, const GROUP: usize, const SHIFTED: bool>(
     sum: __m256i,
-    w: &Scales,
+    d: __m256,
+    min: &[__m256i; 8],
+    dmin: __m256,
     x: &Run256,
 ) -> __m256 {
     let sum = _mm256_cvtepi32_ps(sum);
-    if SHIFTED || BITS == 8 {
-        return _mm256_mul_ps(sum, w.d);
+    if const { !has_minimums(BITS, SHIFTED) } {
+        return _mm256_mul_ps(sum, d);
     }
-    let Minimums { min, dmin } = &w.minimums;
     let min = if GROUP == 16 {
         with_sums(min, bytemuck::cast_ref(&x.sums))
     } else {
         with_sums(min.first_chunk::<4>().expect("four of eight"), bytemuck::cast_ref(&x.sums_of_32))
     };
-    _mm256_fmsub_ps(sum, w.d, _mm256_mul_ps(_mm256_cvtepi32_ps(min), *dmin))
+    _mm256_fmsub_ps(sum, d, _mm256_mul_ps(_mm256_cvtepi32_ps(min), dmin))
 }
 
 /// Adds the products of `N` steps, which have one scale, times that. Shifted weights' begin with `begin`, one for
@@ -321,102 +341,4 @@ fn with_sums<const N: usize>(min: &[__m256i; N], sums_of_a: &[[i16; 2]; N]) -> _
         sum = _mm256_add_epi32(sum, _mm256_madd_epi16(*min, broadcast_2(a)));
     }
     sum
-}
-
-/// Eight rows that plain code has unpacked: for types whose bits it takes apart fast enough when it is compiled with
-/// this level's features. Their weights;
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn turn<const BITS: u32, const GROUP: usize, const ALONE: bool>(
-    rows: &[scalar::Unpacked; 8],
-    out: &mut Out<'_, BITS, GROUP, true, ALONE>,
-) {
-    let q = rows.each_ref().map(|row| bytemuck::cast_ref::<[i8; 256], [[u8; 16]; 16]>(&row.q));
-    for at in 0..16 {
-        let mut four = transpose(q.map(|q| &q[at]));
-        for q in &mut four {
-            *q = _mm256_add_epi8(*q, _mm256_set1_epi8(OFFSET as i8));
-        }
-        out.put(at, four);
-    }
-}
-
-/// Two bits of each weight, laid out as in Q2_K: each sixteen bytes have those of four runs of sixteen weights, 32 apart. `with`
-/// gets them with the number of the run, and makes of them what is put.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn two_bits<const BITS: u32, const GROUP: usize, const SHIFTED: bool, const ALONE: bool>(
-    rows: [&[u8; 64]; 8],
-    out: &mut Out<'_, BITS, GROUP, SHIFTED, ALONE>,
-    with: impl Fn(usize, [__m256i; 4]) -> [__m256i; 4],
-) {
-    // One after the other, not a loop: an address is a row's and a number then, and eight rows fill the registers.
-    sixteen_bytes::<0, _, _, _, _>(rows, out, &with);
-    sixteen_bytes::<1, _, _, _, _>(rows, out, &with);
-    sixteen_bytes::<2, _, _, _, _>(rows, out, &with);
-    sixteen_bytes::<3, _, _, _, _>(rows, out, &with);
-}
-
-/// Those of sixteen bytes of each row.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn sixteen_bytes<
-    const AT: usize,
-    const BITS: u32,
-    const GROUP: usize,
-    const SHIFTED: bool,
-    const ALONE: bool,
->(
-    rows: [&[u8; 64]; 8],
-    out: &mut Out<'_, BITS, GROUP, SHIFTED, ALONE>,
-    with: impl Fn(usize, [__m256i; 4]) -> [__m256i; 4],
-) {
-    let bytes = transpose(rows.map(|row| &row.as_chunks().0[AT]));
-    let first = AT / 2 * 8 + AT % 2;
-    let two = |x| _mm256_and_si256(x, _mm256_set1_epi8(3));
-    out.put(first, with(first, bytes.map(two)));
-    macro_rules! shifted {
-        ($($by:literal)*) => {$(
-            let bits = bytes.map(|x| two(_mm256_srli_epi16::<$by>(x)));
-            out.put(first + $by, with(first + $by, bits));
-        )*};
-    }
-    shifted!(2 4 6);
-}
-
-/// Sixteen signed bytes of each row, four in a lane of each vector, each twice in 16 bits. Not by a loop, in which what
-/// gathers the bytes was computed: that took as long as all the rest.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn twice([a, b, c, d]: [__m256i; 4]) -> [__m256i; 16] {
-    // As the upper of two bytes, and down with its sign.
-    let of = |four, at| _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(four, upper(at)));
-    let (first, second, third, last) = ([0, 0], [1, 1], [2, 2], [3, 3]);
-    [
-        of(a, first),
-        of(a, second),
-        of(a, third),
-        of(a, last),
-        of(b, first),
-        of(b, second),
-        of(b, third),
-        of(b, last),
-        of(c, first),
-        of(c, second),
-        of(c, third),
-        of(c, last),
-        of(d, first),
-        of(d, second),
-        of(d, third),
-        of(d, last),
-    ]
-}
-
-/// The same, two neighbours side by side.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn pairs([a, b, c, d]: [__m256i; 4]) -> [__m256i; 8] {
-    let of = |four, at| _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(four, upper(at)));
-    let (low, high) = ([0, 1], [2, 3]);
-    [of(a, low), of(a, high), of(b, low), of(b, high), of(c, low), of(c, high), of(d, low), of(d, high)]
 }

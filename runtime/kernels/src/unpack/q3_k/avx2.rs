@@ -2,15 +2,20 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx2::{Minimums, OFFSET, Out, Scales, multiply as dot, twice, two_bits};
+use crate::dot::per_256::avx2::{Minimums, OFFSET, Out, Scales, TIMES, evened, multiply as dot, two_bits};
 use crate::isa::avx2::{Level, low_halves, transpose, transpose_from};
 use blocks::Q3K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q3K>, x: Per256<'_>, results: &mut Results) {
-    dot::<3, 16, true, _>(
-        level,
+pub(super) fn multiply(_: impl Level, panel: Panel<'_, Q3K>, x: Per256<'_>, results: &mut Results) {
+    product(panel, x, results);
+}
+
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn product(panel: Panel<'_, Q3K>, x: Per256<'_>, results: &mut Results) {
+    dot::<5, 16, true, _>(
         panel,
         x,
         results,
@@ -22,16 +27,15 @@ pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q3K>, x: Per256<'_>, 
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn unpack<const ALONE: bool>(blocks: [&Q3K; 8], out: &mut Out<'_, 3, 16, true, ALONE>) {
+fn unpack<const ALONE: bool>(blocks: [&Q3K; 8], out: &mut Out<'_, 5, 16, true, ALONE>) {
     let high = [0, 1].map(|at| transpose(blocks.map(|block| &block.high.as_chunks().0[at])));
-    two_bits(blocks.map(|block| &block.low), out, |at, mut q| {
+    two_bits(blocks.map(|block| &block.low), out, |at, times, mut q| {
         let bit = _mm256_set1_epi8(1_u8.wrapping_shl(at as u32 / 2) as i8);
         for (q, &high) in q.iter_mut().zip(&high[at % 2]) {
             let set = _mm256_cmpeq_epi8(_mm256_and_si256(high, bit), bit);
             // The third bit is worth 4, and 4 are taken away.
-            let rest =
-                _mm256_blendv_epi8(_mm256_set1_epi8(OFFSET as i8 - 4), _mm256_set1_epi8(OFFSET as i8), set);
-            *q = _mm256_or_si256(*q, rest);
+            let [with, without] = [OFFSET, OFFSET - 4 * times].map(|offset| _mm256_set1_epi8(offset as i8));
+            *q = _mm256_or_si256(*q, _mm256_blendv_epi8(without, with, set));
         }
         q
     });
@@ -48,11 +52,12 @@ fn scales(blocks: [&Q3K; 8]) -> Scales {
         let scale = _mm256_or_si256(_mm256_and_si256(low, four), _mm256_and_si256(high, two));
         _mm256_sub_epi8(scale, _mm256_set1_epi8(32))
     };
-    let scales = twice([
+    let scales = evened([
         six(a, _mm256_slli_epi16::<4>(high)),
         six(b, _mm256_slli_epi16::<2>(high)),
         six(_mm256_srli_epi16::<4>(a), high),
         six(_mm256_srli_epi16::<4>(b), _mm256_srli_epi16::<2>(high)),
     ]);
-    Scales { scales, d: low_halves(d), minimums: Minimums::none() }
+    let d = _mm256_mul_ps(low_halves(d), _mm256_set1_ps(1.0 / f32::from(TIMES[1])));
+    Scales { scales, d, minimums: Minimums::none() }
 }

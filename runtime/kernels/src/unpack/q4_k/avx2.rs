@@ -8,9 +8,14 @@ use blocks::Q4K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q4K>, x: Per256<'_>, results: &mut Results) {
+pub(super) fn multiply(_: impl Level, panel: Panel<'_, Q4K>, x: Per256<'_>, results: &mut Results) {
+    product(panel, x, results);
+}
+
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn product(panel: Panel<'_, Q4K>, x: Per256<'_>, results: &mut Results) {
     dot::<4, 32, false, _>(
-        level,
         panel,
         x,
         results,
@@ -62,29 +67,8 @@ pub(in crate::unpack) fn scales_and_minimums(heads: [&[u8; 16]; 8]) -> Scales {
     let scales = [_mm256_and_si256(scales, six), _mm256_or_si256(_mm256_and_si256(low, four), top(scales))];
     let high = _mm256_and_si256(_mm256_srli_epi16::<4>(low), four);
     let min = [_mm256_and_si256(min, six), _mm256_or_si256(high, top(min))];
-    let mut two = [_mm256_setzero_si256(); 8];
-    for (two, min) in two.as_chunks_mut::<2>().0.iter_mut().zip(min) {
-        *two = [_mm256_shuffle_epi8(min, words([0, 1])), _mm256_shuffle_epi8(min, words([2, 3]))];
-    }
     let dmin = low_halves(_mm256_srli_epi32::<16>(both));
-    Scales { scales: twice(scales), d: low_halves(both), minimums: Minimums { min: two, dmin } }
-}
-
-/// Each of a lane's bytes in turn as two equal numbers of 16 bits; there are eight, and eight more that nobody looks at.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn twice([a, b]: [__m256i; 2]) -> [__m256i; 16] {
-    let of = |four, at| _mm256_shuffle_epi8(four, words([at, at]));
-    let (a, b) = ([of(a, 0), of(a, 1), of(a, 2), of(a, 3)], [of(b, 0), of(b, 1), of(b, 2), of(b, 3)]);
-    bytemuck::cast([a, b, a, b])
-}
-
-/// What makes two bytes of each lane numbers of 16 bits.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn words([low, high]: [i64; 2]) -> __m256i {
-    // A byte and nothing, twice; in the next lane four further on.
-    let first = 0x8004_8004_8000_8000_u64 as i64 + (low + (high << 16)) * 0x1_0000_0001;
-    let second = first + 0x0008_0008_0008_0008;
-    _mm256_set_epi64x(second, first, second, first)
+    // There are eight of each.
+    let ([a, b], [c, d]) = (scales, min);
+    Scales { scales: [a, b, a, b], d: low_halves(both), minimums: Minimums { min: [c, d, c, d], dmin } }
 }

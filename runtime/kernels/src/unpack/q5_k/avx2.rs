@@ -9,9 +9,14 @@ use blocks::Q5K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q5K>, x: Per256<'_>, results: &mut Results) {
+pub(super) fn multiply(_: impl Level, panel: Panel<'_, Q5K>, x: Per256<'_>, results: &mut Results) {
+    product(panel, x, results);
+}
+
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn product(panel: Panel<'_, Q5K>, x: Per256<'_>, results: &mut Results) {
     dot::<5, 32, false, _>(
-        level,
         panel,
         x,
         results,

@@ -2,15 +2,20 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx2::{Minimums, Out, Scales, multiply as dot, twice};
-use crate::isa::avx2::{Level, halves, nibbles, transpose};
+use crate::dot::per_256::avx2::{Minimums, Out, Scales, multiply as dot};
+use crate::isa::avx2::{Level, halves, transpose};
 use blocks::Q6K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Results) {
+pub(super) fn multiply(_: impl Level, panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Results) {
+    product(panel, x, results);
+}
+
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn product(panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Results) {
     dot::<6, 16, true, _>(
-        level,
         panel,
         x,
         results,
@@ -23,7 +28,7 @@ pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q6K>, x: Per256<'_>, 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn scales(blocks: [&Q6K; 8]) -> Scales {
-    let scales = twice(transpose(blocks.map(|block| bytemuck::cast_ref(&block.scales))));
+    let scales = transpose(blocks.map(|block| bytemuck::cast_ref(&block.scales)));
     Scales { scales, d: halves(blocks.map(|block| block.d)), minimums: Minimums::none() }
 }
 
@@ -43,19 +48,22 @@ fn quarter<const HALF: usize, const I: usize, const ALONE: bool>(
     blocks: [&Q6K; 8],
     out: &mut Out<'_, 6, 16, true, ALONE>,
 ) {
-    let low = |at: usize| blocks.map(|block| &block.low.as_chunks::<16>().0[4 * HALF + 2 * at + I]);
-    let [a, b, c, d] = transpose(blocks.map(|block| &block.high.as_chunks::<16>().0[2 * HALF + I]));
-    let mut put = |at: usize, low: &[__m256i], [a, b, c, d]: [__m256i; 4]| {
-        let with = |low, high| _mm256_or_si256(low, _mm256_and_si256(high, _mm256_set1_epi8(0x30)));
-        out.put(8 * HALF + I + at, [with(low[0], a), with(low[1], b), with(low[2], c), with(low[3], d)]);
+    let low =
+        |at: usize| transpose(blocks.map(|block| &block.low.as_chunks::<16>().0[4 * HALF + 2 * at + I]));
+    let high = transpose(blocks.map(|block| &block.high.as_chunks::<16>().0[2 * HALF + I]));
+    let mut put = |at: usize, low: [__m256i; 4], high: [__m256i; 4]| {
+        let mut q = low;
+        for (q, high) in q.iter_mut().zip(high) {
+            let four = _mm256_and_si256(*q, _mm256_set1_epi8(0x0f));
+            *q = _mm256_or_si256(four, _mm256_and_si256(high, _mm256_set1_epi8(0x30)));
+        }
+        out.put(8 * HALF + I + at, q);
     };
-    let first = nibbles(transpose(low(0)));
-    let left = |x| _mm256_slli_epi16::<4>(x);
-    put(0, &first[..4], [left(a), left(b), left(c), left(d)]);
-    put(4, &first[4..], [a, b, c, d]);
-    let second = nibbles(transpose(low(1)));
-    let left = |x| _mm256_slli_epi16::<2>(x);
-    put(2, &second[..4], [left(a), left(b), left(c), left(d)]);
-    let right = |x| _mm256_srli_epi16::<2>(x);
-    put(6, &second[4..], [right(a), right(b), right(c), right(d)]);
+    let right = |x: [__m256i; 4]| x.map(|x| _mm256_srli_epi16::<4>(x));
+    let first = low(0);
+    put(0, first, high.map(|x| _mm256_slli_epi16::<4>(x)));
+    put(4, right(first), high);
+    let second = low(1);
+    put(2, second, high.map(|x| _mm256_slli_epi16::<2>(x)));
+    put(6, right(second), high.map(|x| _mm256_srli_epi16::<2>(x)));
 }

@@ -9,9 +9,14 @@ use blocks::Tq1_0;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn multiply(level: impl Level, panel: Panel<'_, Tq1_0>, x: Per256<'_>, results: &mut Results) {
+pub(super) fn multiply(_: impl Level, panel: Panel<'_, Tq1_0>, x: Per256<'_>, results: &mut Results) {
+    product(panel, x, results);
+}
+
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn product(panel: Panel<'_, Tq1_0>, x: Per256<'_>, results: &mut Results) {
     dot::<2, 32, true, _>(
-        level,
         panel,
         x,
         results,
@@ -25,5 +30,5 @@ pub(super) fn multiply(level: impl Level, panel: Panel<'_, Tq1_0>, x: Per256<'_>
 #[target_feature(enable = "avx2,fma,f16c")]
 fn scales(blocks: [&Tq1_0; 8]) -> Scales {
     let d = halves(blocks.map(|block| block.d));
-    Scales { scales: [_mm256_set1_epi16(1); 16], d, minimums: Minimums::none() }
+    Scales { scales: [_mm256_set1_epi8(1); 4], d, minimums: Minimums::none() }
 }
