@@ -116,7 +116,8 @@ const STEP_TOKENS: usize = 3;
 /// Tiles of a panel: what tokens bring into the first cache is used for all its rows.
 const PAIRS: usize = PANEL_ROWS / (8 * GROUPS);
 
-/// For types whose weights are unpacked `SHIFTED` by [`OFFSET`], or as they are; `alone` and `unpack` do so.
+/// For types whose weights are unpacked `SHIFTED` by [`OFFSET`], or as they are; `alone` and `unpack` do so. Called from a function of
+/// the format's that is no generic of the level: else there were two of them, and what two call the compiler inlines in neither.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(crate) fn multiply<const BITS: u32, const GROUP: usize, const SHIFTED: bool, B: Block>(
