@@ -39,7 +39,7 @@ pub enum Error {
     },
     /// The input is quantized already.
     #[error(
-        "tensor `{tensor}` is {from} already and would lose more as {to}; start from an F16, BF16 or F32 file, \
+        "tensor `{tensor}` is {from} already, and as {to} keeps that loss or adds to it; start from an F16, BF16 or F32 file, \
          or allow it with --allow-requantize"
     )]
     Requantize {

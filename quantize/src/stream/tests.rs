@@ -157,7 +157,7 @@ fn what_cannot_be_done_is_a_sentence_and_leaves_nothing() {
             FileType::Q4_0,
             &[][..],
             nothing,
-            "`token_embd.weight` is Q8_0 already and would lose more as Q4_0",
+            "`token_embd.weight` is Q8_0 already, and as Q4_0 keeps that loss or adds to it",
         ),
         (FileType::Q4_0, FileType::F32, &[], nothing, "allow it with --allow-requantize"),
         (FileType::F32, FileType::Q8_0, &[("split.count", 3)], nothing, "split over 3 files"),
