@@ -12,7 +12,7 @@ const ENOUGH_BYTES: u64 = 1 << 30;
 #[derive(clap::Args, Debug)]
 pub(crate) struct WorkFlags {
     /// Take at most this much memory, besides mapped files: 256MiB, 1GiB [default: what this process may use, at most
-    /// 1GiB]
+    /// 1GiB where the model is not run]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_ram: Option<u64>,
     /// Go on where the same call was interrupted before, and keep what is done if it is interrupted again. What is there
