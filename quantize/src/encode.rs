@@ -33,7 +33,7 @@ mod lanes;
 mod levels;
 mod mxfp4;
 mod pack;
-mod processor;
+pub(crate) mod processor;
 mod q8_0;
 mod symmetric;
 mod ternary;

@@ -2,6 +2,7 @@
 
 use crate::allocate::allocate;
 use crate::calibration::{Course, States};
+use crate::encode::processor;
 use crate::mixture::Tensor;
 use crate::tensor_stream::first_not_finite;
 use crate::{
@@ -275,7 +276,10 @@ fn encode<B: Block>(
     let blocks_per_row = tensor.n_cols() as usize / B::LEN;
     stream.tensor(matrix, |rows, floats| {
         let blocks = &blocks[rows.start as usize * blocks_per_row..rows.end as usize * blocks_per_row];
-        blocks::decode(blocks, floats);
+        processor::run(
+            #[inline(always)]
+            || blocks::decode(blocks, floats),
+        );
         Ok(monitor.advance(size_of_val(blocks) as u64)?)
     })
 }

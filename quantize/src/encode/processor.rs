@@ -16,7 +16,7 @@ thread_local! {
 
 /// Runs `body`, and what it calls of `#[inline(always)]`, compiled for this processor.
 #[inline(always)]
-pub(super) fn run<R>(body: impl FnOnce() -> R) -> R {
+pub(crate) fn run<R>(body: impl FnOnce() -> R) -> R {
     #[cfg(test)]
     let level = FORCED.get().unwrap_or(*LEVEL);
     #[cfg(not(test))]

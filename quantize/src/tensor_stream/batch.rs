@@ -1,6 +1,7 @@
 //! A batch of a tensor: how many rows it has, and how all cores fill, check and encode them.
 
 use super::{MAX_COLS, Matrix};
+use crate::encode::processor;
 use crate::{Error, Loss, encode};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -109,7 +110,10 @@ fn take_nonfinite(floats: &mut [f32], are_zeroed: bool) -> u64 {
 pub(crate) fn first_not_finite(floats: &[f32]) -> Option<usize> {
     // The largest bit pattern without its sign: a loop without an exit, which the compiler vectorizes (of signed numbers:
     // the baseline of x86-64 cannot compare others).
-    let largest = floats.iter().fold(0, |largest, x| (x.abs().to_bits() as i32).max(largest));
+    let largest = processor::run(
+        #[inline(always)]
+        || floats.iter().fold(0, |largest, x| (x.abs().to_bits() as i32).max(largest)),
+    );
     (largest >= f32::INFINITY.to_bits() as i32).then(|| floats.iter().position(|x| !x.is_finite())).flatten()
 }
 

@@ -90,10 +90,12 @@ pub fn from_bytes<B: Block>(bytes: &[u8]) -> &[B] {
     bytemuck::cast_slice(bytes)
 }
 
-/// Decodes consecutive blocks into consecutive floats.
+/// Decodes consecutive blocks into consecutive floats. (Always inlined: plain numbers are decoded with the vectors that the
+/// caller is compiled for.)
 ///
 /// # Panics
 /// If `out` is not `blocks.len() * B::LEN` floats long.
+#[inline(always)]
 pub fn decode<B: Block>(blocks: &[B], out: &mut [f32]) {
     assert_eq!(out.len(), blocks.len() * B::LEN, "floats for {} blocks of {:?}", blocks.len(), B::TYPE);
     B::decode_all(blocks, out);
