@@ -88,6 +88,17 @@ pub(crate) fn n_bytes(n_rows: u64, n_cols: u64, n_threads: u64) -> u64 {
     (wave * (4 + 4 + kept)).saturating_add(n_threads * per_thread).saturating_add(per_span)
 }
 
+/// Products that [`encode`] takes for a row, about: each search counts as so many of them as take its time.
+pub(crate) fn n_products(n_cols: u64, n_held_out: u64) -> u64 {
+    // What a row wishes, its first round, and its sweeps, of all columns with all; the judgements; the searches.
+    n_cols * (2 * n_cols + n_cols / 2 + SWEEPS as u64 * n_cols + 4 * n_held_out + 6000)
+}
+
+/// Products that an input takes, about: its moments, the other stream's, and the factors that are tried.
+pub(crate) fn n_products_of_input(n_cols: u64, n_tokens: u64) -> u64 {
+    n_cols * n_cols * (n_tokens / 2 + n_tokens + 4 * n_cols / 6)
+}
+
 /// Has rows wish for what makes errors of the layers below good.
 fn wish<B: Grid>(
     input: &Input,

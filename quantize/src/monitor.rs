@@ -1,14 +1,15 @@
 //! How long work tells the front door how far it is, and learns that it should stop.
 
-/// Watches a conversion or a quantization: counts its bytes and may stop it.
+/// Watches a conversion or a quantization: counts its bytes and may stop it. (Where a text is learned from, an amount is no
+/// bytes but what takes about as long as another.)
 ///
 /// All methods may be called from several threads.
 pub trait Monitor: Sync {
-    /// The work's size in bytes, once, before the first [`advance`](Self::advance).
-    fn start(&self, total_bytes: u64);
+    /// The work's size, once, before the first [`advance`](Self::advance).
+    fn start(&self, total: u64);
 
-    /// More bytes are done. `Err` asks the work to stop; it cleans up after itself.
-    fn advance(&self, n_bytes: u64) -> Result<(), Cancelled>;
+    /// More is done. `Err` asks the work to stop; it cleans up after itself.
+    fn advance(&self, n: u64) -> Result<(), Cancelled>;
 
     /// Something that the user should know: what was assumed, what was left out. A sentence.
     fn note(&self, text: &str);
@@ -16,9 +17,9 @@ pub trait Monitor: Sync {
 
 /// Nobody watches.
 impl Monitor for () {
-    fn start(&self, _total_bytes: u64) {}
+    fn start(&self, _total: u64) {}
 
-    fn advance(&self, _n_bytes: u64) -> Result<(), Cancelled> {
+    fn advance(&self, _n: u64) -> Result<(), Cancelled> {
         Ok(())
     }
 

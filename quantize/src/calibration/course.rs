@@ -17,7 +17,8 @@ use std::collections::HashMap;
 /// Tokens whose products are summed at once.
 pub(super) const TOKENS: usize = 512;
 
-/// Times that a layer is run, about.
+/// Times that a layer is run, about: its inputs are seen one after the other, each as far as the layer has to be run for it,
+/// about half of it; then it is run.
 const READINGS: u64 = 3;
 
 /// Where in a pass a tensor is used: before the layers, in one, or behind them.
@@ -166,17 +167,13 @@ impl Course {
         states: &States,
         monitor: &dyn Monitor,
     ) -> Result<(), Error> {
-        let (file, n_layers) = (self.model.file(), self.model.config().n_layers);
-        let tensors = file.tensors();
-        let matrices = |l: usize| self.order.iter().filter(move |&&at| self.steps[at] == Step::Layer(l));
-        let layer_bytes = |l: usize| matrices(l).map(|&at| tensors[at].n_bytes).sum::<u64>();
-        // A layer's inputs are seen one after the other, each as far as the layer has to be run for it, about half of it;
-        // then it is run; and its matrices are made.
-        let reading: u64 = (0..n_layers).map(|l| READINGS * layer_bytes(l)).sum();
-        monitor.start(tensors.iter().map(|tensor| tensor.n_bytes).sum::<u64>() + reading);
+        let n_layers = self.model.config().n_layers;
+        let of_tensors: u64 = (0..self.steps.len()).map(|at| self.effort_of_tensor(at)).sum();
+        let of_layers: u64 = (0..n_layers).map(|l| READINGS * self.effort_of_reading(l)).sum();
+        monitor.start(of_tensors + of_layers);
 
         let mut n_done = 0;
-        while n_done < self.order.len() && out.recover(tensors[self.order[n_done]].n_bytes, monitor)? {
+        while n_done < self.order.len() && out.recover(self.effort_of_tensor(self.order[n_done]), monitor)? {
             n_done += 1;
         }
         let mut work = Work { course: self, out, monitor, n_done };
@@ -213,14 +210,14 @@ impl Course {
             }
         };
         for l in 0..first {
-            monitor.advance(READINGS * layer_bytes(l))?;
+            monitor.advance(READINGS * self.effort_of_reading(l))?;
         }
         for l in first..n_layers {
             let mut encoded = HashMap::new();
+            let half = self.effort_of_reading(l) / 2;
             // Each input is seen behind matrices that are quantized already.
             for matrices in inputs(&self.model, l) {
-                let bytes = layer_bytes(l) / 2;
-                let learned = work.learn(&mut layers, &mut original, Some(l), &matrices, bytes)?;
+                let learned = work.learn(&mut layers, &mut original, Some(l), &matrices, half)?;
                 for matrix in matrices {
                     if let Some((bytes, _)) = learned.get(&matrix.tensor) {
                         layers.replace(matrix, self.types[matrix.tensor], bytes.clone());
@@ -229,8 +226,8 @@ impl Course {
                 encoded.extend(learned);
             }
             work.step(Step::Layer(l), encoded)?;
-            work.advance(&mut layers, l, layer_bytes(l) / 2)?;
-            work.advance(&mut original, l, layer_bytes(l) / 2)?;
+            work.advance(&mut layers, l, half)?;
+            work.advance(&mut original, l, half)?;
             layers.restore();
             states.save(
                 l + 1,
@@ -240,6 +237,36 @@ impl Course {
         let output = [&self.model.weights().output];
         let encoded = work.learn(&mut layers, &mut original, None, &output, 0)?;
         work.step(Step::Behind, encoded)
+    }
+}
+
+/// How long things take, about, in products of two numbers: for the share that is done and the time that is left. (Bytes say
+/// nothing of either: a text may have any length, and a weight takes the longer the wider its matrix is.)
+impl Course {
+    /// Of a tensor: its bytes, unless its blocks are searched for.
+    pub(super) fn effort_of_tensor(&self, at: usize) -> u64 {
+        let tensor = &self.model.file().tensors()[at];
+        if self.is_learned(at) {
+            tensor.n_rows() * self.effort_of_row(tensor.n_cols())
+        } else {
+            tensor.n_bytes
+        }
+    }
+
+    /// Of a row of one whose blocks are.
+    pub(super) fn effort_of_row(&self, n_cols: u64) -> u64 {
+        feedback::n_products(n_cols, (self.windows.n_held_out() * self.windows.context) as u64)
+    }
+
+    /// Of running a layer on the text once, in both streams, and a part of what is learned from that.
+    fn effort_of_reading(&self, l: usize) -> u64 {
+        let n_tokens = self.windows.tokens.len() as u64;
+        let of_input = |matrices: Vec<&Matrix>| {
+            let n_weights: u64 = matrices.iter().map(|matrix| (matrix.n_rows * matrix.n_cols) as u64).sum();
+            2 * n_weights * n_tokens
+                + feedback::n_products_of_input(matrices[0].n_cols as u64, n_tokens) / READINGS
+        };
+        inputs(&self.model, l).into_iter().map(of_input).sum()
     }
 }
 

@@ -49,13 +49,13 @@ impl Work<'_> {
         original: &mut Layers<'_>,
         layer: Option<usize>,
         matrices: &[&Matrix],
-        n_bytes: u64,
+        effort: u64,
     ) -> Result<Encoded, Error> {
         let (course, windows) = (self.course, &self.course.windows);
         let learned: Vec<&Matrix> =
             matrices.iter().copied().filter(|matrix| course.is_learned(matrix.tensor)).collect();
         let Some(&first) = learned.first() else {
-            self.monitor.advance(n_bytes)?;
+            self.monitor.advance(effort)?;
             return Ok(Encoded::new());
         };
         let n_cols = first.n_cols;
@@ -83,7 +83,7 @@ impl Work<'_> {
                     if is_held_out { upstream.hold_out(x, original) } else { upstream.add(x, original) }
                 }
             }
-            self.monitor.advance(n_bytes / windows.len() as u64)?;
+            self.monitor.advance(effort / windows.len() as u64)?;
         }
         let Some(mut input) = moments.normalize() else { return Err(course.not_finite(first)) };
         self.quantize(&learned, &mut input, upstream.as_ref())
@@ -112,12 +112,11 @@ impl Work<'_> {
         let mut encoded = Encoded::new();
         let choice = feedback::choose(input, upstream, &tasks)?;
         for (matrix, task) in matrices.iter().zip(&tasks) {
-            let row_bytes = file.tensors()[matrix.tensor].n_bytes / matrix.n_rows as u64;
+            let of_row = course.effort_of_row(matrix.n_cols as u64);
             // A layer that is made again for what is behind it is no progress.
             let place = course.order.iter().position(|&at| at == matrix.tensor);
             let counts = place.is_some_and(|place| place >= self.n_done);
-            let each =
-                |n_rows: usize| self.monitor.advance(if counts { n_rows as u64 * row_bytes } else { 0 });
+            let each = |n_rows: usize| self.monitor.advance(if counts { n_rows as u64 * of_row } else { 0 });
             let measures = self.out.measures();
             encoded.insert(matrix.tensor, feedback::encode(input, upstream, choice, task, measures, &each)?);
         }
@@ -125,14 +124,9 @@ impl Work<'_> {
     }
 
     /// Sends the text through a layer as it is now.
-    pub(super) fn advance(
-        &mut self,
-        layers: &mut Layers<'_>,
-        l: usize,
-        layer_bytes: u64,
-    ) -> Result<(), Error> {
+    pub(super) fn advance(&mut self, layers: &mut Layers<'_>, l: usize, effort: u64) -> Result<(), Error> {
         let mut cancelled = None;
-        let of_window = layer_bytes / layers.n_windows() as u64;
+        let of_window = effort / layers.n_windows() as u64;
         let passed = layers.layer(
             l,
             |_| match self.monitor.advance(of_window) {

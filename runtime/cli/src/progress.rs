@@ -15,6 +15,8 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) enum Unit {
     Bytes,
     Tokens,
+    /// What takes as long as another, and is no thing that a user counts.
+    Effort,
 }
 
 impl Unit {
@@ -22,6 +24,7 @@ impl Unit {
         match self {
             Self::Bytes => units::bytes(n),
             Self::Tokens => format!("{} tokens", units::count(n)),
+            Self::Effort => String::new(),
         }
     }
 
@@ -29,6 +32,7 @@ impl Unit {
         match self {
             Self::Bytes => format!("{}/s", units::bytes(per_second as u64)),
             Self::Tokens => format!("{} tokens/s", units::digits(per_second)),
+            Self::Effort => String::new(),
         }
     }
 
@@ -38,6 +42,7 @@ impl Unit {
             Self::Tokens => {
                 "{msg} {bar:24} {percent:>3} %  {human_pos} of {human_len} tokens  {rate}  {eta} left"
             }
+            Self::Effort => "{msg} {bar:24} {percent:>3} %  {eta} left",
         }
     }
 }
@@ -145,24 +150,22 @@ impl State {
         let left = self.total.saturating_sub(self.done) as f64 / rate.max(f64::MIN_POSITIVE);
         // A rate of nearly nothing would not fit a Duration; a day is as good as never.
         let left = units::duration(Duration::from_secs_f64(left.min(86_400.0)));
-        format!(
-            "{}: {} %, {} of {}, {}, {left} left",
-            self.what,
-            (self.done as f64 / self.total.max(1) as f64 * 100.0) as u64,
-            unit.amount(self.done),
-            unit.amount(self.total),
-            unit.rate(rate),
-        )
+        let percent = (self.done as f64 / self.total.max(1) as f64 * 100.0) as u64;
+        let amounts = match unit {
+            Unit::Effort => String::new(),
+            _ => format!("{} of {}, {}, ", unit.amount(self.done), unit.amount(self.total), unit.rate(rate)),
+        };
+        format!("{}: {percent} %, {amounts}{left} left", self.what)
     }
 }
 
 impl quantize::Monitor for Progress {
-    fn start(&self, total_bytes: u64) {
-        self.set_total(total_bytes);
+    fn start(&self, total: u64) {
+        self.set_total(total);
     }
 
-    fn advance(&self, n_bytes: u64) -> Result<(), quantize::Cancelled> {
-        self.add(n_bytes);
+    fn advance(&self, n: u64) -> Result<(), quantize::Cancelled> {
+        self.add(n);
         if interrupt::requested() { Err(quantize::Cancelled) } else { Ok(()) }
     }
 
@@ -187,6 +190,8 @@ mod tests {
         };
         let line = state.line(Duration::from_secs(64), Unit::Bytes);
         assert_eq!(line, "converting: 25 %, 1.00 GiB of 4.00 GiB, 16.0 MiB/s, 3 min 12 s left");
+        let line = state.line(Duration::from_secs(64), Unit::Effort);
+        assert_eq!(line, "converting: 25 %, 3 min 12 s left");
         let state =
             State { what: "reading".into(), start: now, last_line: Duration::ZERO, done: 0, total: 8 };
         let line = state.line(Duration::from_secs(20), Unit::Tokens);

@@ -95,7 +95,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Error> {
         .map_or_else(|| units::bytes(draft.file_bytes()).replace(' ', ""), |ty| ty.name().to_owned());
     let output = args.output.clone().unwrap_or_else(|| output_path(&args.input, &name));
     let reading = args.report.check(&args.input, &[&args.input, &output])?;
-    let progress = Progress::new("quantizing", Unit::Bytes);
+    let unit = if args.calibration.is_asked() { Unit::Effort } else { Unit::Bytes };
+    let progress = Progress::new("quantizing", unit);
     let watch = Watch::new(&progress);
     let summary = draft.write(&output, &watch).map_err(|error| args.work.ended(failed(error)))?;
     let (time, peak_anonymous_bytes) = (progress.elapsed(), watch.most_bytes());

@@ -35,11 +35,11 @@ impl<'p> Watch<'p> {
 }
 
 impl Monitor for Watch<'_> {
-    fn start(&self, total_bytes: u64) {
-        self.progress.start(total_bytes);
+    fn start(&self, total: u64) {
+        self.progress.start(total);
     }
 
-    fn advance(&self, n_bytes: u64) -> Result<(), Cancelled> {
+    fn advance(&self, n: u64) -> Result<(), Cancelled> {
         let now_ms = self.start.elapsed().as_millis() as u64;
         let last_ms = self.last_ms.load(Ordering::Relaxed);
         let is_time = now_ms >= last_ms + INTERVAL_MS;
@@ -48,7 +48,7 @@ impl Monitor for Watch<'_> {
         if is_time && swap(now_ms).is_ok() {
             self.look();
         }
-        self.progress.advance(n_bytes)
+        self.progress.advance(n)
     }
 
     fn note(&self, text: &str) {
