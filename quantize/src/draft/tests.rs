@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::{Cancelled, FileType, encode};
-use gguf::{File, Writer};
+use blocks::{TensorType, with_block};
+use gguf::{File, TensorInfo, TensorSpec, Writer};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
