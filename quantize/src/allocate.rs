@@ -16,6 +16,7 @@ use crate::plan::fitting;
 use crate::{Error, FileType, Imatrix, Monitor, Plan, Recipe};
 use blocks::{TensorType, with_block};
 use gguf::{File, Metadata};
+use measure::Measurement;
 use solve::Choice;
 
 /// What a matrix may become where nobody says: a type for each half bit or so.
@@ -109,6 +110,11 @@ pub(crate) fn allocate(
         });
     };
 
+    // Before anything that takes long.
+    let measurement = match &target.text {
+        Some(text) => Some(Measurement::new(input, text)?),
+        None => None,
+    };
     let mut errors = Vec::with_capacity(matrices.len());
     for (&at, types) in matrices.iter().zip(&candidates) {
         let importance = imatrix.and_then(|imatrix| imatrix.importance(tensors[at].name));
@@ -118,11 +124,11 @@ pub(crate) fn allocate(
     // A matrix is spoilt about as much as it will be.
     let share = target_bytes as f64 / all_bytes.max(1) as f64 * smallest.bits_per_weight();
     let probes: Vec<usize> = candidates.iter().map(|types| probe(types, share)).collect();
-    let measured = match &target.text {
-        Some(text) => {
+    let measured = match measurement {
+        Some(measurement) => {
             let spoilt = |i: usize| (matrices[i], candidates[i][probes[i]], errors[i][probes[i]]);
             let spoilt: Vec<_> = (0..matrices.len()).map(spoilt).collect();
-            measure::sensitivities(input, &spoilt, text, imatrix, monitor)?
+            measurement.sensitivities(input, &spoilt, imatrix, monitor)?
         }
         None => None,
     };

@@ -25,53 +25,73 @@ const MAX_TOKENS: usize = 2048;
 const MAX_WORK: f64 = 2e12;
 const MAX_LOGITS_BYTES: usize = 256 << 20;
 
-/// For each of `spoilt`, a matrix's place in the file with the type and the relative error that it is tried with, the
-/// divergence for an error of 1. `None`, which is told: the model is bigger than the memory.
-///
-/// # Errors
-/// If the model cannot run, the text has not one window, or the user stops it.
-pub(super) fn sensitivities(
-    input: &File,
-    spoilt: &[(usize, TensorType, f64)],
-    text: &str,
-    imatrix: Option<&Imatrix>,
-    monitor: &dyn Monitor,
-) -> Result<Option<Vec<f64>>, Error> {
-    let mut model = Model::open(input.path())?;
-    let context = CONTEXT.min(model.config().context_length);
-    let options = SessionOptions { context, batch: context, ..SessionOptions::default() };
-    if MemoryPlan::new(&model, &options).streaming.is_some() {
-        monitor.note("the model is bigger than the memory: how much each matrix matters is not measured, all count alike");
-        return Ok(None);
-    }
-    let windows = windows(&model, text, context)?;
-    let original = logits(&model, &options, &windows)?;
+/// A model, and what it reads of a text.
+pub(super) struct Measurement {
+    model: Model,
+    windows: Vec<Vec<u32>>,
+    context: usize,
+}
 
-    let layer_of = |at: usize| layer_and_kind(&input.tensors()[at].name);
-    let n_layers = model.config().n_layers as u64;
-    let is_measured = |i: &usize| layer_of(spoilt[*i].0).0.is_none_or(|layer| is_among(layer, n_layers));
-    let all: Vec<usize> = (0..spoilt.len()).filter(is_measured).collect();
-    let n_tokens = (windows.len() * context) as u64;
-    monitor.start(n_tokens * all.len() as u64);
-    let mut found: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
-    for i in all {
-        let (at, ty, error) = spoilt[i];
-        let (layer, kind) = layer_of(at);
-        // Where a type loses nothing there is nothing to measure.
-        let sensitivity = if error > 0.0 {
-            model.replace(at, spoil(input, &input.tensors()[at], ty, imatrix)?);
-            divergence(&original, &logits(&model, &options, &windows)?, model.config().n_vocab) / error
-        } else {
-            0.0
-        };
-        found.entry(kind).or_default().push((layer.unwrap_or(0) as f64, sensitivity));
-        monitor.advance(n_tokens)?;
+impl Measurement {
+    /// Of the file's model.
+    ///
+    /// # Errors
+    /// If the model cannot run, or the text has not one window.
+    pub(super) fn new(input: &File, text: &str) -> Result<Self, Error> {
+        let model = Model::open(input.path())?;
+        let context = CONTEXT.min(model.config().context_length);
+        let windows = windows(&model, text, context)?;
+        Ok(Self { model, windows, context })
     }
-    let of = |&(at, ..): &(usize, TensorType, f64)| {
-        let (layer, kind) = layer_of(at);
-        found.get(kind).map_or(0.0, |points| between(points, layer.unwrap_or(0) as f64))
-    };
-    Ok(Some(spoilt.iter().map(of).collect()))
+
+    /// For each of `spoilt`, a matrix's place in the file with the type and the relative error that it is tried with, the
+    /// divergence for an error of 1. `None`, which is told: the model is bigger than the memory.
+    ///
+    /// # Errors
+    /// If the model fails, or the user stops it.
+    pub(super) fn sensitivities(
+        self,
+        input: &File,
+        spoilt: &[(usize, TensorType, f64)],
+        imatrix: Option<&Imatrix>,
+        monitor: &dyn Monitor,
+    ) -> Result<Option<Vec<f64>>, Error> {
+        let Self { mut model, windows, context } = self;
+        let options = SessionOptions { context, batch: context, ..SessionOptions::default() };
+        if MemoryPlan::new(&model, &options).streaming.is_some() {
+            monitor.note(
+                "the model is bigger than the memory: how much each matrix matters is not measured, all count alike",
+            );
+            return Ok(None);
+        }
+        let original = logits(&model, &options, &windows)?;
+
+        let layer_of = |at: usize| layer_and_kind(&input.tensors()[at].name);
+        let n_layers = model.config().n_layers as u64;
+        let is_measured = |i: &usize| layer_of(spoilt[*i].0).0.is_none_or(|layer| is_among(layer, n_layers));
+        let all: Vec<usize> = (0..spoilt.len()).filter(is_measured).collect();
+        let n_tokens = (windows.len() * context) as u64;
+        monitor.start(n_tokens * all.len() as u64);
+        let mut found: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
+        for i in all {
+            let (at, ty, error) = spoilt[i];
+            let (layer, kind) = layer_of(at);
+            // Where a type loses nothing there is nothing to measure.
+            let sensitivity = if error > 0.0 {
+                model.replace(at, spoil(input, &input.tensors()[at], ty, imatrix)?);
+                divergence(&original, &logits(&model, &options, &windows)?, model.config().n_vocab) / error
+            } else {
+                0.0
+            };
+            found.entry(kind).or_default().push((layer.unwrap_or(0) as f64, sensitivity));
+            monitor.advance(n_tokens)?;
+        }
+        let of = |&(at, ..): &(usize, TensorType, f64)| {
+            let (layer, kind) = layer_of(at);
+            found.get(kind).map_or(0.0, |points| between(points, layer.unwrap_or(0) as f64))
+        };
+        Ok(Some(spoilt.iter().map(of).collect()))
+    }
 }
 
 /// The text's first windows, as many as there is work to spend on.
