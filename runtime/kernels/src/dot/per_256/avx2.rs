@@ -22,7 +22,7 @@
 mod layouts;
 mod scales;
 
-pub(crate) use layouts::{TIMES, evened, turn, two_bits};
+pub(crate) use layouts::{TIMES, evened, two_bits};
 pub(crate) use scales::{Minimums, Scales};
 
 use crate::activations::{Per256, Run256};
