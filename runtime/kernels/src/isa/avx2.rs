@@ -1,5 +1,9 @@
 //! AVX2, FMA and F16C. The loads take arrays, so that their bounds are checked by type; with them, kernels are safe.
 
+mod pairs;
+
+pub(crate) use pairs::add_pairs;
+
 use super::avx_vnni::AvxVnni;
 use blocks::F16;
 use core::arch::x86_64::*;
