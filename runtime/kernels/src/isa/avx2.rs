@@ -1,7 +1,11 @@
 //! AVX2, FMA and F16C. The loads take arrays, so that their bounds are checked by type; with them, kernels are safe.
 
+mod pairs;
+
+pub(crate) use pairs::add_pairs;
+
 use super::avx_vnni::AvxVnni;
-use blocks::F16;
+use blocks::{Block, F16};
 use core::arch::x86_64::*;
 
 /// The proof that this processor has AVX2, FMA and F16C.
@@ -107,6 +111,13 @@ pub(crate) fn settled(mut x: __m256i) -> __m256i {
     x
 }
 
+/// The first sixteen bytes of eight blocks, turned: less work than to gather what a block begins with from each.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn heads<B: Block>(blocks: [&B; 8]) -> [__m256i; 4] {
+    transpose(blocks.map(|block| bytemuck::bytes_of(block).first_chunk().expect("sixteen bytes and more")))
+}
+
 /// Eight halves as floats.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -130,6 +141,13 @@ pub(crate) fn low_halves(lanes: __m256i) -> __m256 {
     let low = _mm256_and_si256(lanes, _mm256_set1_epi32(0xffff));
     let packed = _mm256_packus_epi32(low, low);
     _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64::<0x08>(packed)))
+}
+
+/// Likewise of the upper parts.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn high_halves(lanes: __m256i) -> __m256 {
+    low_halves(_mm256_srli_epi32::<16>(lanes))
 }
 
 /// Sixteen bytes of eight rows, turned: vector `j` has bytes `4j … 4j + 3` of row `r` in its 32-bit lane `r`.
@@ -175,11 +193,10 @@ pub(crate) fn nibbles(bytes: [__m256i; 4]) -> [__m256i; 8] {
     ]
 }
 
-/// Adds a fifth bit to each of 32 nibbles a row: bit `i` of a row's number belongs to nibble `i`.
+/// Adds a fifth bit to each of 32 nibbles a row: bit `i` of a row's lane belongs to nibble `i`.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn add_fifth_bits(nibbles: [__m256i; 8], high: [[u8; 4]; 8]) -> [__m256i; 8] {
-    let high = ints(high);
+pub(crate) fn add_fifth_bits(nibbles: [__m256i; 8], high: __m256i) -> [__m256i; 8] {
     let [a, b, c, d, e, f, g, h] = nibbles;
     [
         add_bits::<0>(a, high),

@@ -1,5 +1,4 @@
-//! TQ1_0: 256 weights of −1, 0 and 1, five to a byte. The layout is in `blocks`; all levels take
-//! a block apart as the scalar does, compiled with their features.
+//! TQ1_0: 256 weights of −1, 0 and 1, five to a byte. The layout is in `blocks`.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

@@ -22,11 +22,11 @@
 mod layouts;
 mod scales;
 
-pub(crate) use layouts::{TIMES, evened, turn, two_bits};
+pub(crate) use layouts::{TIMES, evened, two_bits};
 pub(crate) use scales::{Minimums, Scales};
 
 use crate::activations::{Per256, Run256};
-use crate::isa::avx2::{broadcast_2, broadcast_4, load_floats, settled, store_floats};
+use crate::isa::avx2::{add_pairs, broadcast_2, broadcast_4, load_floats, settled, store_floats};
 use crate::unpack::{PANEL_ROWS, Panel, Results};
 use blocks::Block;
 use core::arch::x86_64::*;
@@ -101,7 +101,8 @@ impl<const BITS: u32, const GROUP: usize, const SHIFTED: bool, const ALONE: bool
             };
             let a = bytemuck::cast_ref(&self.x.q[at]);
             let begin = std::array::from_ref(&self.x.offsets[at]);
-            [[self.sum]] = add_scaled::<BITS, SHIFTED, 4, 1, 1, 1>([[self.sum]], [&q], [a], [begin], [scale]);
+            [[self.sum]] =
+                add_scaled::<BITS, SHIFTED, 4, 1, 1, 1>([[self.sum]], [&q], [a], [begin], [&scale]);
         } else {
             self.tile.as_chunks_mut().0[at] = q;
         }
@@ -225,13 +226,13 @@ fn step<const BITS: u32, const GROUP: usize, const SHIFTED: bool, const T: usize
             let a = x.each_ref().map(|x| &bytemuck::cast_ref::<_, [[[i8; 4]; 8]; 8]>(&x.q)[at]);
             let begin = x.each_ref().map(|x| &bytemuck::cast_ref::<_, [[[i16; 2]; 2]; 8]>(&x.offsets)[at]);
             let q = tile.each_ref().map(|w| &w.q.as_chunks().0[at]);
-            let scales = tile.each_ref().map(|w| w.scales[at]);
+            let scales = tile.each_ref().map(|w| &w.scales[at]);
             add_scaled::<BITS, SHIFTED, 8, 2, GROUPS, T>(sums, q, a, begin, scales)
         } else {
             let a = x.each_ref().map(|x| bytemuck::cast_ref(&x.q[at]));
             let begin = x.each_ref().map(|x| std::array::from_ref(&x.offsets[at]));
             let q = tile.each_ref().map(|w| &w.q.as_chunks().0[at]);
-            let scales = tile.each_ref().map(|w| w.scales[at]);
+            let scales = tile.each_ref().map(|w| &w.scales[at]);
             add_scaled::<BITS, SHIFTED, 4, 1, GROUPS, T>(sums, q, a, begin, scales)
         };
     }
@@ -285,7 +286,7 @@ fn add_scaled<
     q: [&[__m256i; N]; G],
     a: [&[[i8; 4]; N]; T],
     begin: [&[[i16; 2]; BEGIN]; T],
-    scales: [__m256i; G],
+    scales: [&__m256i; G],
 ) -> [[__m256i; T]; G] {
     // Steps whose sums fit 16 bits: two products each of at most 2ᴮᴵᵀˢ · 127, of 127 · 127 for signed bytes. Those of
     // shifted weights are half as large when they are whole.
@@ -310,22 +311,27 @@ fn add_scaled<
                 }
             }
         }
-        for j in first..first + steps {
+        if BITS == 8 {
             for t in 0..T {
-                let a = broadcast_4(&a[t][j]);
+                let a = broadcast_4(&a[t][first]);
                 for g in 0..G {
-                    let products = if BITS == 8 {
-                        _mm256_maddubs_epi16(_mm256_abs_epi8(q[g][j]), _mm256_sign_epi8(a, q[g][j]))
-                    } else {
-                        _mm256_maddubs_epi16(q[g][j], a)
-                    };
-                    pairs[g][t] = settled(_mm256_add_epi16(pairs[g][t], products));
+                    let q = q[g][first];
+                    pairs[g][t] = _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(a, q));
                 }
             }
+        } else if steps == N {
+            add_pairs::<SHIFTED, N, G, T>(&mut pairs, q, a);
+        } else {
+            let at = first / 4;
+            add_pairs::<SHIFTED, 4, G, T>(
+                &mut pairs,
+                q.map(|q| &q.as_chunks().0[at]),
+                a.map(|a| &a.as_chunks().0[at]),
+            );
         }
         for g in 0..G {
             for t in 0..T {
-                let wide = _mm256_madd_epi16(pairs[g][t], scales[g]);
+                let wide = _mm256_madd_epi16(pairs[g][t], *scales[g]);
                 sums[g][t] = settled(_mm256_add_epi32(sums[g][t], wide));
             }
         }

@@ -9,6 +9,7 @@
 mod products;
 
 use crate::activations::{Per32, Run32};
+use crate::isa::LINE;
 use crate::isa::avx2::{Level, load_floats, store_floats, upper};
 use crate::unpack::{PANEL_ROWS, Panel, Results};
 use blocks::Block;
@@ -35,6 +36,9 @@ const STEP_TOKENS: usize = 3;
 
 /// Tiles of a panel: what tokens bring into the first cache is used for all its rows.
 const PAIRS: usize = PANEL_ROWS / (8 * GROUPS);
+
+/// Lines of memory that a core asks for before it waits.
+const FETCHES: usize = 24;
 
 /// From this many tokens on, a tile of unpacked weights in the first cache is worth its stores and loads.
 const TILE_TOKENS: usize = 5;
@@ -69,6 +73,8 @@ fn stream<const BITS: u32, const OFFSET: i32, const T: usize, B: Block, L: Level
     results: &mut Results,
     unpack: impl Fn([&B; 8]) -> Unpacked,
 ) {
+    // What follows is fetched a run at a time where that is not too much: a block's loop is shorter without.
+    let at_once = const { 8 * TILE_BLOCKS * size_of::<B>() <= FETCHES * LINE };
     for group in 0..panel.n_rows().div_ceil(8) {
         let rows = panel.group::<8>(8 * group);
         let mut ahead = panel.ahead(8 * (group + 1), 8);
@@ -77,8 +83,14 @@ fn stream<const BITS: u32, const OFFSET: i32, const T: usize, B: Block, L: Level
         for run in 0..x.n_runs() {
             let first = run * TILE_BLOCKS;
             let x: &[Run32; T] = x.at(run).first_chunk().expect("a step's tokens");
-            for b in 0..TILE_BLOCKS.min(n_blocks - first) {
-                ahead.used(8 * size_of::<B>());
+            let n = TILE_BLOCKS.min(n_blocks - first);
+            if at_once {
+                ahead.used(8 * n * size_of::<B>());
+            }
+            for b in 0..n {
+                if !at_once {
+                    ahead.used(8 * size_of::<B>());
+                }
                 let w = Taken::bytes::<BITS>(level, unpack(rows.blocks(first + b)));
                 let sums = products::<BITS, OFFSET, 1, T>(level, [&w.q], x, b);
                 add_block::<BITS, OFFSET, 1, T>(&mut acc, sums, [&w], x, b);

@@ -3,7 +3,7 @@
 use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx2::{Minimums, Out, Scales, TIMES, evened, multiply as dot, two_bits};
-use crate::isa::avx2::{Level, ints, low_halves, transpose};
+use crate::isa::avx2::{Level, high_halves, ints, low_halves, transpose};
 use blocks::Q2K;
 use core::arch::x86_64::*;
 
@@ -35,7 +35,7 @@ fn scales(blocks: [&Q2K; 8]) -> Scales {
     let last = ints(blocks.map(|block| *bytemuck::bytes_of(block).last_chunk().expect("84 bytes")));
     let scales = evened(both.map(|both| _mm256_and_si256(both, four)));
     let d = _mm256_mul_ps(low_halves(last), _mm256_set1_ps(1.0 / f32::from(TIMES[1])));
-    let dmin = low_halves(_mm256_srli_epi32::<16>(last));
+    let dmin = high_halves(last);
     Scales { scales, d, minimums: Minimums { min, dmin } }
 }
 

@@ -3,7 +3,7 @@
 use super::{Panel, Results};
 use crate::activations::Per32;
 use crate::dot::per_32::avx2::{Unpacked, multiply as dot};
-use crate::isa::avx2::{Level, halves, nibbles, transpose};
+use crate::isa::avx2::{Level, heads, high_halves, low_halves, nibbles, transpose};
 use blocks::Q4_1;
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -14,7 +14,7 @@ pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q4_1>, x: Per32<'_>, 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn unpack(blocks: [&Q4_1; 8]) -> Unpacked {
+    let [both, ..] = heads(blocks);
     let q = nibbles(transpose(blocks.map(|block| &block.q)));
-    let m = Some(halves(blocks.map(|block| block.m)));
-    Unpacked { q, d: halves(blocks.map(|block| block.d)), m }
+    Unpacked { q, d: low_halves(both), m: Some(high_halves(both)) }
 }

@@ -3,7 +3,7 @@
 use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx2::{Minimums, Out, Scales, multiply as dot};
-use crate::isa::avx2::{Level, low_halves, nibbles, transpose};
+use crate::isa::avx2::{Level, high_halves, low_halves, nibbles, transpose};
 use blocks::Q4K;
 use core::arch::x86_64::*;
 
@@ -67,7 +67,7 @@ pub(in crate::unpack) fn scales_and_minimums(heads: [&[u8; 16]; 8]) -> Scales {
     let scales = [_mm256_and_si256(scales, six), _mm256_or_si256(_mm256_and_si256(low, four), top(scales))];
     let high = _mm256_and_si256(_mm256_srli_epi16::<4>(low), four);
     let min = [_mm256_and_si256(min, six), _mm256_or_si256(high, top(min))];
-    let dmin = low_halves(_mm256_srli_epi32::<16>(both));
+    let dmin = high_halves(both);
     // There are eight of each.
     let ([a, b], [c, d]) = (scales, min);
     Scales { scales: [a, b, a, b], d: low_halves(both), minimums: Minimums { min: [c, d, c, d], dmin } }

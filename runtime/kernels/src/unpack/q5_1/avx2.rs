@@ -3,7 +3,7 @@
 use super::{Panel, Results};
 use crate::activations::Per32;
 use crate::dot::per_32::avx2::{Unpacked, multiply as dot};
-use crate::isa::avx2::{Level, add_fifth_bits, halves, nibbles, transpose};
+use crate::isa::avx2::{Level, add_fifth_bits, heads, high_halves, low_halves, nibbles, transpose};
 use blocks::Q5_1;
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -14,8 +14,8 @@ pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q5_1>, x: Per32<'_>, 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn unpack(blocks: [&Q5_1; 8]) -> Unpacked {
+    let [both, high, ..] = heads(blocks);
     let low = nibbles(transpose(blocks.map(|block| &block.q)));
-    let q = add_fifth_bits(low, blocks.map(|block| block.high));
-    let m = Some(halves(blocks.map(|block| block.m)));
-    Unpacked { q, d: halves(blocks.map(|block| block.d)), m }
+    let q = add_fifth_bits(low, high);
+    Unpacked { q, d: low_halves(both), m: Some(high_halves(both)) }
 }

@@ -1,27 +1,8 @@
 //! Ways from a block to [`Out`] that several formats take.
 
-use super::super::scalar;
-use super::{OFFSET, Out};
+use super::Out;
 use crate::isa::avx2::transpose;
 use core::arch::x86_64::*;
-
-/// Eight rows that plain code has unpacked: for types whose bits it takes apart fast enough when it is compiled with
-/// this level's features. Their weights;
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn turn<const BITS: u32, const GROUP: usize, const ALONE: bool>(
-    rows: &[scalar::Unpacked; 8],
-    out: &mut Out<'_, BITS, GROUP, true, ALONE>,
-) {
-    let q = rows.each_ref().map(|row| bytemuck::cast_ref::<[i8; 256], [[u8; 16]; 16]>(&row.q));
-    for at in 0..16 {
-        let mut four = transpose(q.map(|q| &q[at]));
-        for q in &mut four {
-            *q = _mm256_add_epi8(*q, _mm256_set1_epi8(OFFSET as i8));
-        }
-        out.put(at, four);
-    }
-}
 
 /// Two bits of each weight, laid out as in Q2_K: each sixteen bytes have those of four runs of sixteen weights, 32 apart. `with`
 /// gets them with the number of the run, and makes of them what is put. Every second run comes [`TIMES`] as large, since it

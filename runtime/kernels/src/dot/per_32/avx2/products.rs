@@ -3,7 +3,7 @@
 use super::Taken;
 use crate::activations::Run32;
 use crate::isa::avx_vnni::AvxVnni;
-use crate::isa::avx2::{Level, broadcast_2, broadcast_4, load_16, settled, store_32};
+use crate::isa::avx2::{Level, add_pairs, broadcast_2, broadcast_4, load_16, settled, store_32};
 use core::arch::x86_64::*;
 
 /// Products of block `b` of `G` groups of rows with `T` tokens.
@@ -83,14 +83,19 @@ fn in_16_bits<const BITS: u32, const OFFSET: i32, const G: usize, const T: usize
                 }
             }
         }
-        for j in first..first + steps_that_fit {
-            for t in 0..T {
-                let a = broadcast_4(&a[t][j]);
-                for g in 0..G {
-                    let products = _mm256_maddubs_epi16(q[g][j], a);
-                    pairs[g][t] = settled(_mm256_add_epi16(pairs[g][t], products));
-                }
+        if steps_that_fit == 8 {
+            if OFFSET == 0 {
+                add_pairs::<false, 8, G, T>(&mut pairs, q, a);
+            } else {
+                add_pairs::<true, 8, G, T>(&mut pairs, q, a);
             }
+        } else {
+            let at = first / 4;
+            add_pairs::<false, 4, G, T>(
+                &mut pairs,
+                q.map(|q| &q.as_chunks().0[at]),
+                a.map(|a| &a.as_chunks().0[at]),
+            );
         }
         for t in 0..T {
             for g in 0..G {
