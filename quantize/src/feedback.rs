@@ -46,8 +46,11 @@ use tile::{ROWS, Tile};
 const SWEEPS: usize = 2;
 const PASSES: usize = 2;
 
-/// Weights that are at work at once. What all rows need of the columns is made once for these.
-const WAVE_WEIGHTS: usize = 8 << 20;
+/// Rows that are at work at once: what all rows need of the columns is made once for these, and takes as long as a hundred
+/// rows do. Two tiles for each thread at least.
+fn wave_rows(n_threads: usize) -> usize {
+    ROWS * (2 * n_threads).max(16)
+}
 
 /// Writes the weights of consecutive rows.
 pub(crate) type Fill<'a> = &'a (dyn Fn(Range<usize>, &mut [f32]) -> Result<(), Error> + Sync);
@@ -78,8 +81,8 @@ pub struct Judgement {
 /// Bytes that [`encode`] takes at most beside what it gives, for a matrix of such rows.
 pub(crate) fn n_bytes(n_rows: u64, n_cols: u64, n_threads: u64) -> u64 {
     let tile = ROWS as u64 * n_cols;
-    let wave =
-        (WAVE_WEIGHTS as u64).max(tile).min(n_rows.next_multiple_of(ROWS as u64).saturating_mul(n_cols));
+    let wave_rows = (wave_rows(n_threads as usize) as u64).min(n_rows.next_multiple_of(ROWS as u64));
+    let wave = wave_rows.saturating_mul(n_cols);
     // Floats as they come, weights, errors, codes and scales; and for each thread twice the last three, for alternatives, and
     // a tile's weights in two other forms.
     let kept = 4 + 1 + 4;
@@ -148,7 +151,7 @@ fn encode_as<B: Grid>(
     let judgement = Judgement { shrink: choice.shrink, strength: choice.strength, ..Judgement::default() };
     let mut loss = Loss { judgement: Some(judgement), ..Loss::default() };
     let differences = upstream.map(Upstream::held_out);
-    let wave_rows = (WAVE_WEIGHTS / n / ROWS).max(1) * ROWS;
+    let wave_rows = wave_rows(rayon::current_num_threads());
     for start in (0..task.n_rows).step_by(wave_rows) {
         let rows = start..task.n_rows.min(start + wave_rows);
         let mut tiles = rows

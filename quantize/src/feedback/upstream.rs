@@ -158,13 +158,16 @@ pub(super) fn multiply(panels: &[Lanes], x: &[Lanes], out: &mut [Lanes], sign: f
     compiled(
         #[inline(always)]
         || {
-            for (column, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                let mut sums = [[0.0; LANES]; LANES];
-                for k in (0..depth).step_by(DEPTH) {
-                    let some = k..depth.min(k + DEPTH);
-                    add_product(&panels[column * depth..][some.clone()], &x[some], &mut sums);
+            // A piece of x stays in the first cache for all columns.
+            let mut sums = [[[0.0; LANES]; LANES]; SPAN / LANES];
+            for k in (0..depth).step_by(DEPTH) {
+                let some = k..depth.min(k + DEPTH);
+                for (panel, sums) in panels.chunks_exact(depth).zip(&mut sums) {
+                    add_product(&panel[some.clone()], &x[some.clone()], sums);
                 }
-                for (out, sums) in out.iter_mut().zip(&sums) {
+            }
+            for (out, sums) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(&sums) {
+                for (out, sums) in out.iter_mut().zip(sums) {
                     super::panels::add_scaled(out, sign, sums);
                 }
             }
