@@ -13,6 +13,14 @@
 //! with such shapes win as much. Sums by reference in nested loops, which the compiler left in memory, took Q6_K from 0.50 of the peak
 //! to 0.33.
 //!
+//! Products and the additions that follow them share the processor's ports: a loop of nothing else comes to 164 with an addition for
+//! each product, to 205 with one for every second, and to between 130 and 163 by the order of the same instructions and the
+//! registers that they name. So a step's are written down ([`crate::isa::avx2::add_pairs`]), which took Q4_K from 114 to 118 (126 tokens, the best of many runs by
+//! turns), Q2_K from 102 to 104, Q6_K from 108 to 111. Lost beside it: four tokens a step, whose sums go through memory (Q4_K 106,
+//! Q2_K 92); a step as a function that stays one, as `inline(never)` here does not make it, since the call may unwind past
+//! closures (Q6_K 105 for 108); two sixteens of Q2_K side by side in 16 bits, multiplied by their scales at once, with activations a second time in
+//! that order (Q2_K 103; Q4_K 113 for 118, as a run of 704 bytes for 448 goes through the first cache).
+//!
 //! A token alone waits for instructions: three of them a cycle, of which one of three is neither product nor sum. Scales widened as they
 //! are used and not before (24 vectors to memory and back), one copy of a format for both levels, so that all of it is
 //! one loop, and every second shift of two bits saved took Q2_K from 12.0 to 14.4 GB/s a core, Q4_K from 19.8 to 22.6, Q5_K
@@ -21,16 +29,18 @@
 
 mod layouts;
 mod scales;
+mod sums;
 
 pub(crate) use layouts::{TIMES, evened, two_bits};
 pub(crate) use scales::{Minimums, Scales};
 
 use crate::activations::{Per256, Run256};
-use crate::isa::avx2::{add_pairs, broadcast_2, broadcast_4, load_floats, settled, store_floats};
+use crate::isa::avx2::{load_floats, store_floats};
 use crate::unpack::{PANEL_ROWS, Panel, Results};
 use blocks::Block;
 use core::arch::x86_64::*;
 use scales::{has_minimums, pairs, twice};
+use sums::{add_scaled, scaled};
 
 /// A block of 256 weights `d · scale · (q − offset) − dmin · min` of eight rows, in a tile.
 #[derive(Clone, Copy)]
@@ -246,106 +256,4 @@ fn step<const BITS: u32, const GROUP: usize, const SHIFTED: bool, const T: usize
             store_floats(results, _mm256_fmadd_ps(product, _mm256_set1_ps(x[t].d), acc));
         }
     }
-}
-
-/// A block's products as floats, but for the scale of the activations.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn scaled<const BITS: u32, const GROUP: usize, const SHIFTED: bool>(
-    sum: __m256i,
-    d: __m256,
-    min: &[__m256i; 8],
-    dmin: __m256,
-    x: &Run256,
-) -> __m256 {
-    let sum = _mm256_cvtepi32_ps(sum);
-    if const { !has_minimums(BITS, SHIFTED) } {
-        return _mm256_mul_ps(sum, d);
-    }
-    let min = if GROUP == 16 {
-        with_sums(min, bytemuck::cast_ref(&x.sums))
-    } else {
-        with_sums(min.first_chunk::<4>().expect("four of eight"), bytemuck::cast_ref(&x.sums_of_32))
-    };
-    _mm256_fmsub_ps(sum, d, _mm256_mul_ps(_mm256_cvtepi32_ps(min), dmin))
-}
-
-/// Adds the products of `N` steps, which have one scale, times that. Shifted weights' begin with `begin`, one for
-/// every four steps.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn add_scaled<
-    const BITS: u32,
-    const SHIFTED: bool,
-    const N: usize,
-    const BEGIN: usize,
-    const G: usize,
-    const T: usize,
->(
-    mut sums: [[__m256i; T]; G],
-    q: [&[__m256i; N]; G],
-    a: [&[[i8; 4]; N]; T],
-    begin: [&[[i16; 2]; BEGIN]; T],
-    scales: [&__m256i; G],
-) -> [[__m256i; T]; G] {
-    // Steps whose sums fit 16 bits: two products each of at most 2ᴮᴵᵀˢ · 127, of 127 · 127 for signed bytes. Those of
-    // shifted weights are half as large when they are whole.
-    let steps = const {
-        match (128 << SHIFTED as u32) >> BITS {
-            0 => 1,
-            steps if steps < N => steps,
-            _ => N,
-        }
-    };
-    for first in (0..N).step_by(steps) {
-        let mut pairs = [[_mm256_setzero_si256(); T]; G];
-        if SHIFTED {
-            for t in 0..T {
-                let mut sum = broadcast_2(&begin[t][0]);
-                for pair in &begin[t][1..] {
-                    sum = _mm256_add_epi16(sum, broadcast_2(pair));
-                }
-                let begin = settled(sum);
-                for pairs in &mut pairs {
-                    pairs[t] = begin;
-                }
-            }
-        }
-        if BITS == 8 {
-            for t in 0..T {
-                let a = broadcast_4(&a[t][first]);
-                for g in 0..G {
-                    let q = q[g][first];
-                    pairs[g][t] = _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(a, q));
-                }
-            }
-        } else if steps == N {
-            add_pairs::<SHIFTED, N, G, T>(&mut pairs, q, a);
-        } else {
-            let at = first / 4;
-            add_pairs::<SHIFTED, 4, G, T>(
-                &mut pairs,
-                q.map(|q| &q.as_chunks().0[at]),
-                a.map(|a| &a.as_chunks().0[at]),
-            );
-        }
-        for g in 0..G {
-            for t in 0..T {
-                let wide = _mm256_madd_epi16(pairs[g][t], *scales[g]);
-                sums[g][t] = settled(_mm256_add_epi32(sums[g][t], wide));
-            }
-        }
-    }
-    sums
-}
-
-/// `Σ min_s · Σa`, two groups a lane.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn with_sums<const N: usize>(min: &[__m256i; N], sums_of_a: &[[i16; 2]; N]) -> __m256i {
-    let mut sum = _mm256_setzero_si256();
-    for (min, a) in min.iter().zip(sums_of_a) {
-        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(*min, broadcast_2(a)));
-    }
-    sum
 }
