@@ -20,10 +20,14 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    fn amount(self, n: u64) -> String {
+    /// What a line says of so much, each followed by a comma.
+    fn amounts(self, done: u64, total: u64, per_second: f64) -> String {
+        let rate = self.rate(per_second);
         match self {
-            Self::Bytes => units::bytes(n),
-            Self::Tokens => format!("{} tokens", units::count(n)),
+            Self::Bytes => format!("{} of {}, {rate}, ", units::bytes(done), units::bytes(total)),
+            Self::Tokens => {
+                format!("{} tokens of {} tokens, {rate}, ", units::count(done), units::count(total))
+            }
             Self::Effort => String::new(),
         }
     }
@@ -151,10 +155,7 @@ impl State {
         // A rate of nearly nothing would not fit a Duration; a day is as good as never.
         let left = units::duration(Duration::from_secs_f64(left.min(86_400.0)));
         let percent = (self.done as f64 / self.total.max(1) as f64 * 100.0) as u64;
-        let amounts = match unit {
-            Unit::Effort => String::new(),
-            _ => format!("{} of {}, {}, ", unit.amount(self.done), unit.amount(self.total), unit.rate(rate)),
-        };
+        let amounts = unit.amounts(self.done, self.total, rate);
         format!("{}: {percent} %, {amounts}{left} left", self.what)
     }
 }
