@@ -112,7 +112,9 @@ pub(crate) struct Run256 {
 }
 
 /// A run for float weights: the floats, and zeros where a row has none.
-pub(crate) type RunF32 = [f32; RUN];
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct RunF32(pub(crate) [f32; RUN]);
 
 /// A packing.
 trait Pack: Copy + Send {
@@ -123,12 +125,12 @@ trait Pack: Copy + Send {
 }
 
 impl Pack for RunF32 {
-    const ZERO: Self = [0.0; RUN];
+    const ZERO: Self = Self([0.0; RUN]);
 
     #[inline(always)]
     fn pack(x: &[f32]) -> Self {
         let mut run = Self::ZERO;
-        run[..x.len()].copy_from_slice(x);
+        run.0[..x.len()].copy_from_slice(x);
         run
     }
 }
@@ -256,6 +258,13 @@ impl<'a, R> Runs<'a, R> {
     #[inline(always)]
     pub(crate) fn at(&self, run: usize) -> &'a [R] {
         &self.runs[run * self.stride + self.first..][..self.n_tokens]
+    }
+
+    /// The runs of each token that begin at column `first`, and those that follow, if a row goes on.
+    #[inline(always)]
+    pub(crate) fn stretch(&self, first: usize) -> [&'a [R]; 2] {
+        let run = first / RUN;
+        [self.at(run), if run + 1 < self.n_runs() { self.at(run + 1) } else { &[] }]
     }
 }
 

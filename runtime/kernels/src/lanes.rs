@@ -5,17 +5,22 @@
 /// Virtual lanes.
 pub(crate) const LANES: usize = 16;
 
-/// The tree: lanes 8 apart, then 4, 2 and 1. Each step is an array of its own: a loop over widths stays one.
+/// The tree: lanes 8 apart, then as [`join`].
 #[inline(always)]
-fn join(lanes: [f32; LANES], of: impl Fn(f32, f32) -> f32) -> f32 {
-    let lanes: [f32; 8] = std::array::from_fn(|i| of(lanes[i], lanes[i + 8]));
+fn join_all(lanes: [f32; LANES], of: impl Fn(f32, f32) -> f32) -> f32 {
+    join(std::array::from_fn(|i| of(lanes[i], lanes[i + 8])), of)
+}
+
+/// Of eight: lanes 4 apart, then 2 and 1. Each step is an array of its own: a loop over widths stays one.
+#[inline(always)]
+pub(crate) fn join(lanes: [f32; 8], of: impl Fn(f32, f32) -> f32) -> f32 {
     let lanes: [f32; 4] = std::array::from_fn(|i| of(lanes[i], lanes[i + 4]));
     of(of(lanes[0], lanes[2]), of(lanes[1], lanes[3]))
 }
 
 #[inline(always)]
 fn total(lanes: [f32; LANES]) -> f32 {
-    join(lanes, |a, b| a + b)
+    join_all(lanes, |a, b| a + b)
 }
 
 /// `Σ x·y`, by fused multiply-adds.
@@ -64,7 +69,7 @@ pub(crate) fn max(x: &[f32], least: f32) -> f32 {
     for (lane, &x) in lanes.iter_mut().zip(rest) {
         *lane = larger(*lane, x);
     }
-    join(lanes, larger)
+    join_all(lanes, larger)
 }
 
 #[cfg(test)]

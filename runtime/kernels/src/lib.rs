@@ -13,11 +13,12 @@
 //! | Q4_1 Q5_1 | the same, then `acc = fma(m_w, f32(Σ a) · d_a, acc)` |
 //! | Q3_K Q6_K IQ4_XS TQ1_0 TQ2_0 | `acc = fma(f32(Σ_s scale_s · Σ q·a) · d_w, d_a, acc)`, all integers exact |
 //! | Q2_K Q4_K Q5_K | `t = fma(f32(Σ_s scale_s · Σ q·a), d_w, −(f32(Σ_s min_s · Σ a) · dmin_w))`, `acc = fma(t, d_a, acc)` |
-//! | F32 F16 BF16 | one chain of fused multiply-adds in the order of k inside 256 columns; these runs added in order |
+//! | F32 F16 BF16 | eight chains of fused multiply-adds, column `k` in chain `k mod 8`, over 512 columns and joined by a fixed tree; these stretches added in order |
 //!
-//! The blocks follow each other in one chain per result: floats are never summed in parts. That a vector holds *one
-//! column of several rows* and not several columns of one row makes this free: a lane is a result, and a block's work in
-//! floats serves as many results as there are lanes.
+//! The blocks of quantized weights follow each other in one chain per result: floats are never summed in parts. That a vector holds
+//! *one column of several rows* and not several columns of one row makes this free: a lane is a result, and a block's work in
+//! floats serves as many results as there are lanes. Float weights have no such work, and turning them costs more than a tree
+//! for each 512: there a vector is eight columns of one row.
 //!
 //! Norms and softmax sum over 16 virtual lanes and a fixed tree; `exp`, sine and cosine are our own; attention's
 //! tiles start at position 0. What is left to the hardware is IEEE 754: additions, products, fused multiply-adds,
@@ -51,8 +52,8 @@
 //! | 128 tokens | 522 303 177 | 485 288 115 | 524 236 210 | 428 189 182 | 128 96 95 |
 //!
 //! AVX2's figures are those of kernels that were written anew since, on a Zen 3. One of its cores, whose int8 units do 163 and which
-//! reads 16 GB/s of memory, comes to 106 with Q4_0, 63 with Q8_0, 118 with Q4_K, 110 with Q6_K and 46 with F16 for 126 tokens, and reads
-//! 16, 23, 23, 20 and 9 GB/s from its caches for a token alone, which waits for instructions and not for memory there
+//! reads 16 GB/s of memory, comes to 106 with Q4_0, 63 with Q8_0, 118 with Q4_K, 110 with Q6_K and 44 with F16 for 126 tokens, and reads
+//! 16, 23, 23, 20 and 32 GB/s from its caches for a token alone, which waits for instructions and not for memory there
 //! (`--example cached avx2`).
 //!
 //! What limits AVX-512 at many tokens: two of three ports multiply, convert and scale, so that a block of 32 with a float

@@ -115,10 +115,6 @@ impl<'a, B: Block> Panel<'a, B> {
     /// Fetches some blocks of every row, or of the next panel's where they are past a row's end: the `i`-th of `n` parts, so that
     /// all are there when a tile's work is done. What is fetched a panel ahead is gone again, as a tile's tokens go through
     /// the second cache (Zen 3, weights from memory, 126 tokens: Q8_0 by one core 45 · 10⁹ multiply-adds a second without, and 56).
-    #[cfg_attr(
-        target_arch = "aarch64",
-        expect(dead_code, reason = "tiles of NEON were not measured with it")
-    )]
     #[inline(always)]
     pub(crate) fn fetch(&self, blocks: Range<usize>, i: usize, n: usize) {
         let past = blocks.start >= self.n_blocks;

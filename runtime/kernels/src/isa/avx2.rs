@@ -86,6 +86,37 @@ pub(crate) fn store_floats(floats: &mut [f32; 8], x: __m256) {
     unsafe { _mm256_storeu_ps(floats.as_mut_ptr(), x) }
 }
 
+/// Thirty-two bytes.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn load_32(bytes: &[u8; 32]) -> __m256i {
+    // SAFETY: thirty-two bytes can be read from the array, at any alignment.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+}
+
+/// The numbers of a vector.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn floats_of(x: __m256) -> [f32; 8] {
+    let mut floats = [0.0; 8];
+    store_floats(&mut floats, x);
+    floats
+}
+
+/// What the lanes of four vectors come to, by the tree of [`crate::lanes::join`].
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn join([a, b, c, d]: [[f32; 8]; 4]) -> [f32; 4] {
+    let (a, b, c, d) = (load_floats(&a), load_floats(&b), load_floats(&c), load_floats(&d));
+    let both =
+        |a, c| _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, c), _mm256_permute2f128_ps::<0x31>(a, c));
+    let (ac, bd) = (both(a, c), both(b, d));
+    let twos = _mm256_add_ps(_mm256_shuffle_ps::<0x44>(ac, bd), _mm256_shuffle_ps::<0xee>(ac, bd));
+    let (ab, cd) = (_mm256_castps256_ps128(twos), _mm256_extractf128_ps::<1>(twos));
+    let sums = _mm_add_ps(_mm_shuffle_ps::<0x88>(ab, cd), _mm_shuffle_ps::<0xdd>(ab, cd));
+    bytemuck::cast(_mm_castps_si128(sums))
+}
+
 /// Four bytes, repeated.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -45,14 +45,6 @@ pub(crate) fn load_32(bytes: &[u8; 32]) -> __m256i {
     unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
 }
 
-/// Sixty-four bytes.
-#[inline]
-#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(crate) fn load_64(bytes: &[u8; 64]) -> __m512i {
-    // SAFETY: sixty-four bytes can be read from the array, at any alignment.
-    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
-}
-
 /// Sixteen floats.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]

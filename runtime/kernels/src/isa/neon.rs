@@ -55,6 +55,45 @@ pub(crate) fn store_floats(floats: &mut [f32; 4], x: float32x4_t) {
     unsafe { vst1q_f32(floats.as_mut_ptr(), x) }
 }
 
+/// The numbers of two vectors.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn floats_of(x: [float32x4_t; 2]) -> [f32; 8] {
+    let mut floats = [0.0; 8];
+    for (floats, x) in floats.as_chunks_mut().0.iter_mut().zip(x) {
+        store_floats(floats, x);
+    }
+    floats
+}
+
+/// What four times eight lanes come to, by the tree of [`crate::lanes::join`].
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn join([a, b, c, d]: [[f32; 8]; 4]) -> [f32; 4] {
+    let (ab, cd) = (join_two(a, b), join_two(c, d));
+    let mut sums = [0.0; 4];
+    store_floats(&mut sums, vpaddq_f32(ab, cd));
+    sums
+}
+
+/// Two numbers of each that are still to be added.
+#[inline]
+#[target_feature(enable = "neon")]
+fn join_two(a: [f32; 8], b: [f32; 8]) -> float32x4_t {
+    let four = |lanes: &[f32; 8]| {
+        let (low, high) = lanes.split_at(4);
+        vaddq_f32(
+            load_floats(low.first_chunk().expect("four")),
+            load_floats(high.first_chunk().expect("four")),
+        )
+    };
+    let (a, b) = (four(&a), four(&b));
+    vaddq_f32(
+        vcombine_f32(vget_low_f32(a), vget_low_f32(b)),
+        vcombine_f32(vget_high_f32(a), vget_high_f32(b)),
+    )
+}
+
 /// Four bytes, repeated.
 #[inline]
 #[target_feature(enable = "neon")]

@@ -119,7 +119,7 @@ fn check_bits(block_len: usize, columns: &[usize]) {
 
 #[test]
 fn every_level_gives_the_bits_of_the_scalar_for_floats() {
-    check_bits(1, &[1, 7, 8, 31, 255, 256, 257, 700]);
+    check_bits(1, &[1, 7, 8, 31, 255, 256, 257, 511, 512, 700, 1032]);
 }
 
 #[test]

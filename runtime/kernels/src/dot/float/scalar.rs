@@ -1,7 +1,8 @@
 //! The definition of the sum.
 
-use super::RUN;
-use crate::activations::Floats;
+use super::{CHAINS, STRETCH};
+use crate::activations::{Floats, RUN};
+use crate::lanes;
 use crate::unpack::{Panel, Results};
 use blocks::Block;
 
@@ -14,12 +15,16 @@ pub(crate) fn multiply<B: Block>(
     for row in 0..panel.n_rows() {
         let [weights] = panel.rows(row);
         for (token, results) in results.iter_mut().enumerate() {
-            let mut acc = 0.0;
-            for (run, weights) in weights.chunks(RUN).enumerate() {
-                let x = &x.at(run)[token];
-                acc += weights.iter().zip(x).fold(0.0, |sum, (w, &x)| to_f32(w).mul_add(x, sum));
+            results[row] = 0.0;
+            for (stretch, weights) in weights.chunks(STRETCH).enumerate() {
+                let mut chains = [0.0; CHAINS];
+                for (i, w) in weights.iter().enumerate() {
+                    let k = stretch * STRETCH + i;
+                    let chain = &mut chains[k % CHAINS];
+                    *chain = to_f32(w).mul_add(x.at(k / RUN)[token].0[k % RUN], *chain);
+                }
+                results[row] += lanes::join(chains, |a, b| a + b);
             }
-            results[row] = acc;
         }
     }
 }

@@ -1,35 +1,44 @@
 //! See the parent.
 
-use super::{Panel, Results, avx2};
+use super::{Panel, Results};
 use crate::activations::Floats;
-use crate::dot::float::avx512::multiply as dot;
-use crate::isa::avx512::{load_32, load_64};
+use crate::dot::float::multiply as dot;
+use crate::isa::avx2::{floats_of, join, load_16, load_32};
 use blocks::{Bf16, F16, F32};
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(super) fn multiply_f32(panel: Panel<'_, F32>, x: Floats<'_>, results: &mut Results) {
-    if let [_] = results {
-        return avx2::multiply_f32((), panel, x, results);
-    }
-    dot(panel, x, results, |w| _mm512_castsi512_ps(load_64(bytemuck::cast_ref(w))));
+    dot::<16, 6, _>(
+        panel,
+        x,
+        results,
+        |w| floats_of(_mm256_castsi256_ps(load_32(bytemuck::cast_ref(w)))),
+        |chains| join(chains),
+    );
 }
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(super) fn multiply_f16(panel: Panel<'_, F16>, x: Floats<'_>, results: &mut Results) {
-    if let [_] = results {
-        return avx2::multiply_f16((), panel, x, results);
-    }
-    dot(panel, x, results, |w| _mm512_cvtph_ps(load_32(bytemuck::cast_ref(w))));
+    dot::<16, 6, _>(
+        panel,
+        x,
+        results,
+        |w| floats_of(_mm256_cvtph_ps(load_16(bytemuck::cast_ref(w)))),
+        |chains| join(chains),
+    );
 }
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(super) fn multiply_bf16(panel: Panel<'_, Bf16>, x: Floats<'_>, results: &mut Results) {
-    if let [_] = results {
-        return avx2::multiply_bf16((), panel, x, results);
-    }
-    dot(panel, x, results, |w| {
-        let wide = _mm512_cvtepu16_epi32(load_32(bytemuck::cast_ref(w)));
-        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
-    });
+    dot::<16, 6, _>(
+        panel,
+        x,
+        results,
+        |w| {
+            let wide = _mm256_cvtepu16_epi32(load_16(bytemuck::cast_ref(w)));
+            floats_of(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide)))
+        },
+        |chains| join(chains),
+    );
 }
