@@ -8,7 +8,8 @@
 //!
 //! A token alone waits for instructions here, too. What blocks begin with is turned for eight rows and not gathered from each, and
 //! what follows is fetched at once for a run where the processor has room for so many requests: Q4_1 read 13.1 GB/s a core from its
-//! caches and reads 16.9, Q5_1 12.5 and 16.0, Q8_0 21.6 and 23.5, MXFP4 13.9 and 15.3, Q4_0 16.4 as before. From memory, prefetches one group ahead in
+//! caches and reads 16.9, Q5_1 12.5 and 16.0, Q8_0 21.6 and 23.5, MXFP4 13.9 and 15.3, Q4_0 16.4 as before. Of four bits sixteen
+//! rows share what is broadcast of a token (Q4_0 17.6, Q4_1 18.9; with five bits registers are too few: Q5_0 15.1 and 13.4). From memory, prefetches one group ahead in
 //! four streams were the best of two, eight, sixteen and one, of the first cache's and of passing ones, of every second line,
 //! of the rows' own next lines, and of loads in their place (Q4_0, one core: 12.5 GB/s, none at all 8, the others between).
 
@@ -61,10 +62,11 @@ pub(crate) fn multiply<const BITS: u32, const OFFSET: i32, B: Block, L: Level>(
 ) {
     match results.len() {
         0 => (),
-        1 => stream::<BITS, OFFSET, 1, B, L>(level, panel, x, results, unpack),
-        2 => stream::<BITS, OFFSET, 2, B, L>(level, panel, x, results, unpack),
-        3 => stream::<BITS, OFFSET, 3, B, L>(level, panel, x, results, unpack),
-        n if n < TILE_TOKENS => stream::<BITS, OFFSET, 4, B, L>(level, panel, x, results, unpack),
+        1 if BITS == 4 => stream::<BITS, OFFSET, 2, 1, B, L>(level, panel, x, results, unpack),
+        1 => stream::<BITS, OFFSET, 1, 1, B, L>(level, panel, x, results, unpack),
+        2 => stream::<BITS, OFFSET, 1, 2, B, L>(level, panel, x, results, unpack),
+        3 => stream::<BITS, OFFSET, 1, 3, B, L>(level, panel, x, results, unpack),
+        n if n < TILE_TOKENS => stream::<BITS, OFFSET, 1, 4, B, L>(level, panel, x, results, unpack),
         _ => tile::<BITS, OFFSET, B, L>(level, panel, x, results, unpack),
     }
 }
@@ -72,7 +74,7 @@ pub(crate) fn multiply<const BITS: u32, const OFFSET: i32, B: Block, L: Level>(
 /// Few tokens: weights go from the file through registers, while the rows that come next are fetched.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn stream<const BITS: u32, const OFFSET: i32, const T: usize, B: Block, L: Level>(
+fn stream<const BITS: u32, const OFFSET: i32, const G: usize, const T: usize, B: Block, L: Level>(
     level: L,
     panel: Panel<'_, B>,
     x: Per32<'_>,
@@ -80,30 +82,35 @@ fn stream<const BITS: u32, const OFFSET: i32, const T: usize, B: Block, L: Level
     unpack: impl Fn([&B; 8]) -> Unpacked,
 ) {
     // What follows is fetched a run at a time where that is not too much: a block's loop is shorter without.
-    let at_once = const { 8 * TILE_BLOCKS * size_of::<B>() <= FETCHES * LINE };
-    for group in 0..panel.n_rows().div_ceil(8) {
-        let rows = panel.group::<8>(8 * group);
-        let mut ahead = panel.ahead(8 * (group + 1), 8);
-        let mut acc = [[_mm256_setzero_ps(); T]];
+    let at_once = const { G * 8 * TILE_BLOCKS * size_of::<B>() <= FETCHES * LINE };
+    for group in 0..panel.n_rows().div_ceil(G * 8) {
+        let rows: [_; G] = std::array::from_fn(|g| panel.group::<8>(8 * (G * group + g)));
+        let mut ahead = panel.ahead(G * 8 * (group + 1), G * 8);
+        let mut acc = [[_mm256_setzero_ps(); T]; G];
         let n_blocks = x.n_cols() / 32;
         for run in 0..x.n_runs() {
             let first = run * TILE_BLOCKS;
             let x: &[Run32; T] = x.at(run).first_chunk().expect("a step's tokens");
             let n = TILE_BLOCKS.min(n_blocks - first);
             if at_once {
-                ahead.used(8 * n * size_of::<B>());
+                ahead.used(G * 8 * n * size_of::<B>());
             }
             for b in 0..n {
                 if !at_once {
-                    ahead.used(8 * size_of::<B>());
+                    ahead.used(G * 8 * size_of::<B>());
                 }
-                let w = Taken::bytes::<BITS>(level, unpack(rows.blocks(first + b)));
-                let sums = products::<BITS, OFFSET, 1, T>(level, [&w.q], x, b);
-                add_block::<BITS, OFFSET, 1, T>(&mut acc, sums, [&w], x, b);
+                let mut w = [Taken::nothing(); G];
+                for g in 0..G {
+                    w[g] = Taken::bytes::<BITS>(level, unpack(rows[g].blocks(first + b)));
+                }
+                let sums = products::<BITS, OFFSET, G, T>(level, w.each_ref().map(|w| &w.q), x, b);
+                add_block::<BITS, OFFSET, G, T>(&mut acc, sums, w.each_ref(), x, b);
             }
         }
         for (t, results) in results.iter_mut().enumerate() {
-            store_floats(&mut results.as_chunks_mut().0[group], acc[0][t]);
+            for (results, acc) in results.as_chunks_mut().0[G * group..].iter_mut().zip(&acc) {
+                store_floats(results, acc[t]);
+            }
         }
     }
 }
