@@ -3,7 +3,9 @@
 //! columns of a row are a vector at every level, and nothing has to be turned. The stretches bound the error of a long row
 //! and are the tiles of a batch.
 //!
-//! Plain code, compiled for each level, which brings how weights become floats and how chains are joined.
+//! One piece of code for all levels, which bring how weights become floats, how a vector of products is added and how chains are
+//! joined. As plain code of eight floats a product was unrolled by one build and not by another, whose sums went through memory
+//! (a fifth of the speed).
 //!
 //! On one core of a Zen 3, whose peak is 52 · 10⁹ multiply-adds a second, rows of 4096 in the caches, with F16 / BF16 / F32: a token
 //! alone reads 32, 30 and 34 GB/s, and 126 tokens come to 44, 44 and 43. One chain in the order of the columns, a vector eight rows,
@@ -38,34 +40,39 @@ type Columns = [[f32; CHAINS]; ROWS];
 #[repr(C, align(64))]
 struct Tile([Columns; STRETCH / CHAINS]);
 
-/// With vectors of `V` floats, those of one row or two, and up to `T` tokens at a time: their sums should fill the registers.
-/// `load` makes floats of eight weights, and `join` sums of four rows' chains.
+/// How many tokens are [`few`].
+pub(crate) const FEW: usize = 3;
+
+/// Up to [`FEW`] tokens: weights go from the file through registers. `load` makes floats of eight weights, `add` adds products of
+/// eight columns to their chains, and `join` makes sums of four rows' chains.
 #[inline(always)]
-pub(crate) fn multiply<const V: usize, const T: usize, B: Block>(
+pub(crate) fn few<B: Block>(
     panel: Panel<'_, B>,
     x: Floats<'_>,
     results: &mut Results,
-    load: impl Fn(&[B; CHAINS]) -> [f32; CHAINS] + Copy,
-    join: impl Fn([[f32; CHAINS]; 4]) -> [f32; 4] + Copy,
+    load: impl Fn(&[B; CHAINS]) -> [f32; CHAINS],
+    add: impl Fn(&mut [f32; CHAINS], &[f32; CHAINS], &[f32; CHAINS]),
+    join: impl Fn([[f32; CHAINS]; 4]) -> [f32; 4],
 ) {
     results.fill([0.0; PANEL_ROWS]);
     match results.len() {
         0 => (),
-        1 => stream::<ROWS, 1, B>(panel, x, results, load, join),
-        2 => stream::<STEP, 2, B>(panel, x, results, load, join),
-        3 => stream::<STEP, 3, B>(panel, x, results, load, join),
-        _ => tile::<V, T, B>(panel, x, results, load, join),
+        1 => stream::<ROWS, 1, B>(panel, x, results, load, add, join),
+        2 => stream::<STEP, 2, B>(panel, x, results, load, add, join),
+        FEW => stream::<STEP, FEW, B>(panel, x, results, load, add, join),
+        n => panic!("{n} tokens are not few"),
     }
 }
 
-/// Few tokens: weights go from the file through registers, `R` rows at a time, while the rows that come next are fetched.
+/// `R` rows at a time, while the rows that come next are fetched.
 #[inline(always)]
 fn stream<const R: usize, const T: usize, B: Block>(
     panel: Panel<'_, B>,
     x: Floats<'_>,
     results: &mut Results,
     load: impl Fn(&[B; CHAINS]) -> [f32; CHAINS],
-    join: impl Fn([[f32; CHAINS]; 4]) -> [f32; 4] + Copy,
+    add: impl Fn(&mut [f32; CHAINS], &[f32; CHAINS], &[f32; CHAINS]),
+    join: impl Fn([[f32; CHAINS]; 4]) -> [f32; 4],
 ) {
     for group in 0..panel.n_rows().div_ceil(R) {
         let rows: [&[B]; R] = panel.rows(R * group);
@@ -81,27 +88,30 @@ fn stream<const R: usize, const T: usize, B: Block>(
                 let columns = |k| array::from_fn(|r| load(&whole[r][k]));
                 for k in 0..n_cols / CHAINS {
                     ahead.used(R * CHAINS * size_of::<B>());
-                    add(&mut sums, columns(k), x, k);
+                    add_rows(&mut sums, &columns(k), x, k, &add);
                 }
                 if !n_cols.is_multiple_of(CHAINS) {
                     let rest = rows.map(|row| load(&padded(row.as_chunks::<CHAINS>().1)));
-                    add(&mut sums, rest, x, n_cols / CHAINS);
+                    add_rows(&mut sums, &rest, x, n_cols / CHAINS, &add);
                 }
             }
-            finish(sums, R * group, results, join);
+            finish(&sums, R * group, results, &join);
         }
     }
 }
 
-/// Several tokens: a stretch of some rows becomes floats once, for all tokens, while the next is fetched.
+/// Several tokens: a stretch of some rows becomes floats once, for all of them, while the next is fetched; with vectors of `V`
+/// floats, those of one row or two, and up to `T` tokens at a time, so that their sums fill the registers.
 #[inline(always)]
-fn tile<const V: usize, const T: usize, B: Block>(
+pub(crate) fn many<const V: usize, const T: usize, B: Block>(
     panel: Panel<'_, B>,
     x: Floats<'_>,
     results: &mut Results,
-    load: impl Fn(&[B; CHAINS]) -> [f32; CHAINS] + Copy,
-    join: impl Fn([[f32; CHAINS]; 4]) -> [f32; 4] + Copy,
+    load: impl Fn(&[B; CHAINS]) -> [f32; CHAINS],
+    add: impl Fn(&mut [f32; V], &[f32; V], &[f32; CHAINS]),
+    join: impl Fn([[f32; CHAINS]; 4]) -> [f32; 4],
 ) {
+    results.fill([0.0; PANEL_ROWS]);
     let Tile(tile) = &mut Tile([[[0.0; CHAINS]; ROWS]; STRETCH / CHAINS]);
     let (n_groups, n_steps) = (panel.n_rows().div_ceil(ROWS), results.len().div_ceil(T));
     for first in (0..x.n_cols()).step_by(STRETCH) {
@@ -122,12 +132,12 @@ fn tile<const V: usize, const T: usize, B: Block>(
                 panel.fetch(next, group * n_steps + i, n_groups * n_steps);
                 let x = x.map(|x| x.get(T * i..).unwrap_or_default());
                 match results.len() {
-                    1 => step::<V, 1>(tile, x, group, results, join),
-                    2 if T > 2 => step::<V, 2>(tile, x, group, results, join),
-                    3 if T > 3 => step::<V, 3>(tile, x, group, results, join),
-                    4 if T > 4 => step::<V, 4>(tile, x, group, results, join),
-                    5 if T > 5 => step::<V, 5>(tile, x, group, results, join),
-                    _ => step::<V, T>(tile, x, group, results, join),
+                    1 => step::<V, 1>(tile, x, group, results, &add, &join),
+                    2 if T > 2 => step::<V, 2>(tile, x, group, results, &add, &join),
+                    3 if T > 3 => step::<V, 3>(tile, x, group, results, &add, &join),
+                    4 if T > 4 => step::<V, 4>(tile, x, group, results, &add, &join),
+                    5 if T > 5 => step::<V, 5>(tile, x, group, results, &add, &join),
+                    _ => step::<V, T>(tile, x, group, results, &add, &join),
                 }
             }
         }
@@ -141,7 +151,8 @@ fn step<const V: usize, const T: usize>(
     x: [&[RunF32]; 2],
     group: usize,
     results: &mut Results,
-    join: impl Fn([[f32; CHAINS]; 4]) -> [f32; 4] + Copy,
+    add: &impl Fn(&mut [f32; V], &[f32; V], &[f32; CHAINS]),
+    join: &impl Fn([[f32; CHAINS]; 4]) -> [f32; 4],
 ) {
     for at in 0..ROWS * CHAINS / (STEP * V) {
         let mut sums = [[[0.0; V]; STEP]; T];
@@ -149,27 +160,25 @@ fn step<const V: usize, const T: usize>(
             let x: &[RunF32; T] = x.first_chunk().expect("as many tokens as results");
             for (k, columns) in tile.iter().enumerate().take(RUN / CHAINS) {
                 let vectors = columns.as_flattened().as_chunks::<V>().0.as_chunks::<STEP>().0;
-                add(&mut sums, vectors[at], x, k);
+                add_rows(&mut sums, &vectors[at], x, k, add);
             }
         }
-        finish(sums, ROWS * group + STEP * V / CHAINS * at, results, join);
+        finish(&sums, ROWS * group + STEP * V / CHAINS * at, results, join);
     }
 }
 
 /// Adds products of eight columns of some rows with tokens to their chains.
 #[inline(always)]
-fn add<const V: usize, const R: usize, const T: usize>(
+fn add_rows<const V: usize, const R: usize, const T: usize>(
     sums: &mut [[[f32; V]; R]; T],
-    rows: [[f32; V]; R],
+    rows: &[[f32; V]; R],
     x: &[RunF32; T],
     k: usize,
+    add: &impl Fn(&mut [f32; V], &[f32; V], &[f32; CHAINS]),
 ) {
-    for (r, w) in rows.into_iter().enumerate() {
+    for r in 0..R {
         for t in 0..T {
-            let x = &x[t].0.as_chunks::<CHAINS>().0[k];
-            for i in 0..V {
-                sums[t][r][i] = w[i].mul_add(x[i % CHAINS], sums[t][r][i]);
-            }
+            add(&mut sums[t][r], &rows[r], &x[t].0.as_chunks().0[k]);
         }
     }
 }
@@ -177,10 +186,10 @@ fn add<const V: usize, const R: usize, const T: usize>(
 /// Adds what chains come to, to the results of the rows from `first` on.
 #[inline(always)]
 fn finish<const V: usize, const R: usize, const T: usize>(
-    sums: [[[f32; V]; R]; T],
+    sums: &[[[f32; V]; R]; T],
     first: usize,
     results: &mut Results,
-    join: impl Fn([[f32; CHAINS]; 4]) -> [f32; 4],
+    join: &impl Fn([[f32; CHAINS]; 4]) -> [f32; 4],
 ) {
     for t in 0..T {
         let results = results[t][first..].as_chunks_mut::<4>().0;

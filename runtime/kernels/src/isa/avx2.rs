@@ -103,6 +103,13 @@ pub(crate) fn floats_of(x: __m256) -> [f32; 8] {
     floats
 }
 
+/// Adds products of eight floats to their sums.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn add_products(sums: &mut [f32; 8], w: &[f32; 8], x: &[f32; 8]) {
+    store_floats(sums, _mm256_fmadd_ps(load_floats(w), load_floats(x), load_floats(sums)));
+}
+
 /// What the lanes of four vectors come to, by the tree of [`crate::lanes::join`].
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]

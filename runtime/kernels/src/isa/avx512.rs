@@ -61,6 +61,14 @@ pub(crate) fn store_floats(floats: &mut [f32; 16], x: __m512) {
     unsafe { _mm512_storeu_ps(floats.as_mut_ptr(), x) }
 }
 
+/// Adds products of eight floats of two rows with the same eight to their sums.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn add_products(sums: &mut [f32; 16], w: &[f32; 16], x: &[f32; 8]) {
+    let x = _mm512_broadcast_f32x8(avx2::load_floats(x));
+    store_floats(sums, _mm512_fmadd_ps(load_floats(w), x, load_floats(sums)));
+}
+
 /// Thirty-two bytes, to memory.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]

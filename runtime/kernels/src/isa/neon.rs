@@ -66,6 +66,15 @@ pub(crate) fn floats_of(x: [float32x4_t; 2]) -> [f32; 8] {
     floats
 }
 
+/// Adds products of eight floats to their sums.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(crate) fn add_products(sums: &mut [f32; 8], w: &[f32; 8], x: &[f32; 8]) {
+    for ((sums, w), x) in sums.as_chunks_mut().0.iter_mut().zip(w.as_chunks().0).zip(x.as_chunks().0) {
+        store_floats(sums, vfmaq_f32(load_floats(sums), load_floats(w), load_floats(x)));
+    }
+}
+
 /// What four times eight lanes come to, by the tree of [`crate::lanes::join`].
 #[inline]
 #[target_feature(enable = "neon")]
