@@ -12,7 +12,7 @@
 //! A scale of a turned block belongs to one position, so it is one lane of a vector as everything of that position is.
 //! Bits and scales are those of a file's blocks. A head that is no multiple of 32 long has a last block that is padded.
 
-use blocks::{F16, TensorType};
+use blocks::{Block, F16, F32, Q4_0, Q8_0, TensorType};
 use core::fmt;
 use core::str::FromStr;
 
@@ -70,15 +70,28 @@ impl CacheType {
         matches!(self, Self::Q8_0 | Self::Q4_0)
     }
 
+    /// Numbers of a block, and its bytes. Attention asks at every tile.
+    #[inline]
+    fn block(self) -> (usize, usize) {
+        match self {
+            Self::F32 => (F32::LEN, size_of::<F32>()),
+            Self::F16 => (F16::LEN, size_of::<F16>()),
+            Self::Q8_0 => (Q8_0::LEN, size_of::<Q8_0>()),
+            Self::Q4_0 => (Q4_0::LEN, size_of::<Q4_0>()),
+        }
+    }
+
     /// Numbers from one position's values to the next, once they are floats: a head, in whole blocks.
+    #[inline]
     pub(super) fn row_len(self, head_dim: usize) -> usize {
-        head_dim.next_multiple_of(self.tensor_type().block_len())
+        head_dim.next_multiple_of(self.block().0)
     }
 
     /// Bytes of a position in a head.
+    #[inline]
     pub fn position_bytes(self, head_dim: usize) -> usize {
-        let ty = self.tensor_type();
-        self.row_len(head_dim) / ty.block_len() * ty.block_bytes()
+        let (len, n_bytes) = self.block();
+        self.row_len(head_dim) / len * n_bytes
     }
 }
 

@@ -47,12 +47,7 @@ impl Turned for Q8_0Keys {
 
     #[inline(always)]
     fn take(&self, isa: Isa, out: &mut [[f32; TILE]]) {
-        let d = scales(isa, &self.d);
-        for (out, q) in out.iter_mut().zip(&self.q) {
-            for i in 0..TILE {
-                out[i] = f32::from(q[i]) * d[i];
-            }
-        }
+        scale(&scales(isa, &self.d), &self.q, out);
     }
 }
 
@@ -69,14 +64,25 @@ impl Turned for Q4_0Keys {
 
     #[inline(always)]
     fn take(&self, isa: Isa, out: &mut [[f32; TILE]]) {
-        let d = scales(isa, &self.d);
-        for (out, q) in out.iter_mut().zip(&self.q) {
+        // Bytes first, all of them: each loop has numbers of one width.
+        let mut q = [[0; TILE]; RUN];
+        for (q, nibbles) in q.iter_mut().zip(&self.q) {
+            let (low, high) = q.split_at_mut(TILE / 2);
             for i in 0..TILE / 2 {
-                out[i] = (i32::from(q[i] & 15) - 8) as f32 * d[i];
+                low[i] = (nibbles[i] & 15) as i8 - 8;
+                high[i] = (nibbles[i] >> 4) as i8 - 8;
             }
-            for i in 0..TILE / 2 {
-                out[i + TILE / 2] = (i32::from(q[i] >> 4) - 8) as f32 * d[i + TILE / 2];
-            }
+        }
+        scale(&scales(isa, &self.d), &q, out);
+    }
+}
+
+/// Integers of some columns times the scales of their positions.
+#[inline(always)]
+fn scale(d: &[f32; TILE], columns: &[[i8; TILE]], out: &mut [[f32; TILE]]) {
+    for (out, q) in out.iter_mut().zip(columns) {
+        for i in 0..TILE {
+            out[i] = f32::from(q[i]) * d[i];
         }
     }
 }
