@@ -12,8 +12,11 @@ trait Turned: Pod {
     /// Replaces a position's block.
     fn store(&mut self, position: usize, x: &[f32; RUN]);
 
-    /// The numbers of the first columns, as many as `out` has room for.
-    fn take(&self, isa: Isa, out: &mut [[f32; TILE]]);
+    /// The scale of each position.
+    fn scales(&self) -> &[F16; TILE];
+
+    /// The integers, for which there is room if they have to be unpacked.
+    fn columns<'a>(&'a self, room: &'a mut [[i8; TILE]; RUN]) -> &'a [[i8; TILE]; RUN];
 }
 
 /// Q8_0.
@@ -46,8 +49,13 @@ impl Turned for Q8_0Keys {
     }
 
     #[inline(always)]
-    fn take(&self, isa: Isa, out: &mut [[f32; TILE]]) {
-        scale(&scales(isa, &self.d), &self.q, out);
+    fn scales(&self) -> &[F16; TILE] {
+        &self.d
+    }
+
+    #[inline(always)]
+    fn columns<'a>(&'a self, _: &'a mut [[i8; TILE]; RUN]) -> &'a [[i8; TILE]; RUN] {
+        &self.q
     }
 }
 
@@ -63,27 +71,21 @@ impl Turned for Q4_0Keys {
     }
 
     #[inline(always)]
-    fn take(&self, isa: Isa, out: &mut [[f32; TILE]]) {
-        // Bytes first, all of them: each loop has numbers of one width.
-        let mut q = [[0; TILE]; RUN];
-        for (q, nibbles) in q.iter_mut().zip(&self.q) {
+    fn scales(&self) -> &[F16; TILE] {
+        &self.d
+    }
+
+    #[inline(always)]
+    fn columns<'a>(&'a self, room: &'a mut [[i8; TILE]; RUN]) -> &'a [[i8; TILE]; RUN] {
+        // All of them before any is a float: each loop has numbers of one width.
+        for (q, nibbles) in room.iter_mut().zip(&self.q) {
             let (low, high) = q.split_at_mut(TILE / 2);
             for i in 0..TILE / 2 {
                 low[i] = (nibbles[i] & 15) as i8 - 8;
                 high[i] = (nibbles[i] >> 4) as i8 - 8;
             }
         }
-        scale(&scales(isa, &self.d), &q, out);
-    }
-}
-
-/// Integers of some columns times the scales of their positions.
-#[inline(always)]
-fn scale(d: &[f32; TILE], columns: &[[i8; TILE]], out: &mut [[f32; TILE]]) {
-    for (out, q) in out.iter_mut().zip(columns) {
-        for i in 0..TILE {
-            out[i] = f32::from(q[i]) * d[i];
-        }
+        room
     }
 }
 
@@ -167,7 +169,61 @@ pub(super) fn take(
 #[inline(always)]
 fn take_blocks<B: Turned>(isa: Isa, tile: &[u8], first: usize, out: &mut [[f32; TILE]]) {
     let blocks = &bytemuck::cast_slice::<u8, B>(tile)[first / RUN..];
+    let mut room = [[0; TILE]; RUN];
     for (block, out) in blocks.iter().zip(out.chunks_mut(RUN)) {
-        block.take(isa, out);
+        let d = scales(isa, block.scales());
+        for (out, q) in out.iter_mut().zip(block.columns(&mut room)) {
+            for i in 0..TILE {
+                out[i] = f32::from(q[i]) * d[i];
+            }
+        }
     }
 }
+
+/// What a tile's keys add to one query's scores, without being written down as floats; `before` is called before each block.
+/// Not for types without blocks.
+#[inline(always)]
+pub(super) fn add_scores(
+    isa: Isa,
+    ty: CacheType,
+    tile: &[u8],
+    q: &[f32],
+    scores: &mut [f32; TILE],
+    before: impl FnMut(),
+) {
+    match ty {
+        CacheType::F32 | CacheType::F16 => unreachable!("{ty} has no blocks"),
+        CacheType::Q8_0 => add_blocks::<Q8_0Keys>(isa, tile, q, scores, before),
+        CacheType::Q4_0 => add_blocks::<Q4_0Keys>(isa, tile, q, scores, before),
+    }
+}
+
+#[inline(always)]
+fn add_blocks<B: Turned>(
+    isa: Isa,
+    tile: &[u8],
+    q: &[f32],
+    scores: &mut [f32; TILE],
+    mut before: impl FnMut(),
+) {
+    let mut room = [[0; TILE]; RUN];
+    for (block, q) in bytemuck::cast_slice::<u8, B>(tile).iter().zip(q.chunks(RUN)) {
+        before();
+        let (d, columns) = (scales(isa, block.scales()), block.columns(&mut room));
+        // So many positions at a time that their sums and scales stay in registers.
+        for (at, scores) in scores.as_chunks_mut::<AT_ONCE>().0.iter_mut().enumerate() {
+            let d = &d.as_chunks::<AT_ONCE>().0[at];
+            let mut sums = *scores;
+            for (&q, column) in q.iter().zip(columns) {
+                let column = &column.as_chunks::<AT_ONCE>().0[at];
+                for i in 0..AT_ONCE {
+                    sums[i] = q.mul_add(f32::from(column[i]) * d[i], sums[i]);
+                }
+            }
+            *scores = sums;
+        }
+    }
+}
+
+/// Positions whose scores are summed together.
+const AT_ONCE: usize = 32;

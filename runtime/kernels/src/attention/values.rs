@@ -61,8 +61,7 @@ pub(super) fn take(
 trait Scaled: Block {
     fn scale(&self) -> F16;
 
-    /// Its numbers, by the scale as a float.
-    fn take(&self, d: f32, out: &mut [f32; RUN]);
+    fn integers(&self) -> [i8; RUN];
 }
 
 impl Scaled for Q8_0 {
@@ -72,8 +71,8 @@ impl Scaled for Q8_0 {
     }
 
     #[inline(always)]
-    fn take(&self, d: f32, out: &mut [f32; RUN]) {
-        *out = self.q.map(|q| f32::from(q) * d);
+    fn integers(&self) -> [i8; RUN] {
+        self.q
     }
 }
 
@@ -84,26 +83,75 @@ impl Scaled for Q4_0 {
     }
 
     #[inline(always)]
-    fn take(&self, d: f32, out: &mut [f32; RUN]) {
-        let (low, high) = out.as_mut_slice().split_at_mut(RUN / 2);
-        low.copy_from_slice(&self.q.map(|q| (i32::from(q & 15) - 8) as f32 * d));
-        high.copy_from_slice(&self.q.map(|q| (i32::from(q >> 4) - 8) as f32 * d));
+    fn integers(&self) -> [i8; RUN] {
+        let mut integers = [0; RUN];
+        let (low, high) = integers.split_at_mut(RUN / 2);
+        for i in 0..RUN / 2 {
+            low[i] = (self.q[i] & 15) as i8 - 8;
+            high[i] = (self.q[i] >> 4) as i8 - 8;
+        }
+        integers
     }
 }
 
-/// Scales become floats some at a time: there is no plain code for one.
+/// Scales that become floats at a time: there is no plain code for one.
+const SCALES: usize = 16;
+
+/// The scales of up to [`SCALES`] blocks.
+#[inline(always)]
+fn scales<'a, B: Scaled>(isa: Isa, blocks: impl Iterator<Item = &'a B>) -> [f32; SCALES] {
+    let (mut halves, mut scales) = ([F16([0; 2]); SCALES], [0.0; SCALES]);
+    for (half, block) in halves.iter_mut().zip(blocks) {
+        *half = block.scale();
+    }
+    halves::to_f32(isa, &halves, &mut scales);
+    scales
+}
+
 #[inline(always)]
 fn take_blocks<B: Scaled>(isa: Isa, rows: &[u8], out: &mut [f32]) {
-    const AT_A_TIME: usize = 16;
     let (blocks, out) = (bytemuck::cast_slice::<u8, B>(rows), out.as_chunks_mut::<RUN>().0);
-    for (blocks, out) in blocks.chunks(AT_A_TIME).zip(out.chunks_mut(AT_A_TIME)) {
-        let (mut halves, mut scales) = ([F16([0; 2]); AT_A_TIME], [0.0; AT_A_TIME]);
-        for (half, block) in halves.iter_mut().zip(blocks) {
-            *half = block.scale();
+    for (blocks, out) in blocks.chunks(SCALES).zip(out.chunks_mut(SCALES)) {
+        for ((block, d), out) in blocks.iter().zip(scales(isa, blocks.iter())).zip(out) {
+            *out = block.integers().map(|q| f32::from(q) * d);
         }
-        halves::to_f32(isa, &halves, &mut scales);
-        for ((block, d), out) in blocks.iter().zip(scales).zip(out) {
-            block.take(d, out);
+    }
+}
+
+/// What some positions' values, `rows`, add to one query's result by its weights, without being written down as floats; `before` is
+/// called before each block of columns. Not for types without blocks.
+#[inline(always)]
+pub(super) fn add_weighted(
+    isa: Isa,
+    ty: CacheType,
+    rows: &[u8],
+    weights: &[f32],
+    out: &mut [f32],
+    before: impl FnMut(),
+) {
+    match ty {
+        CacheType::F32 | CacheType::F16 => unreachable!("{ty} has no blocks"),
+        CacheType::Q8_0 => add_blocks::<Q8_0>(isa, rows, weights, out, before),
+        CacheType::Q4_0 => add_blocks::<Q4_0>(isa, rows, weights, out, before),
+    }
+}
+
+#[inline(always)]
+fn add_blocks<B: Scaled>(isa: Isa, rows: &[u8], weights: &[f32], out: &mut [f32], mut before: impl FnMut()) {
+    let (blocks, n_blocks) = (bytemuck::cast_slice::<u8, B>(rows), out.len().div_ceil(RUN));
+    for (b, out) in out.chunks_mut(RUN).enumerate() {
+        before();
+        let mut sums = padded(out);
+        let of_column = blocks.chunks(SCALES * n_blocks).zip(weights.chunks(SCALES));
+        for (blocks, weights) in of_column {
+            let column = || blocks[b..].iter().step_by(n_blocks);
+            for ((block, d), &weight) in column().zip(scales(isa, column())).zip(weights) {
+                let q = block.integers();
+                for i in 0..RUN {
+                    sums[i] = weight.mul_add(f32::from(q[i]) * d, sums[i]);
+                }
+            }
         }
+        out.copy_from_slice(&sums[..out.len()]);
     }
 }
