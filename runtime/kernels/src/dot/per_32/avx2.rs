@@ -1,7 +1,7 @@
 //! Eight rows at a time, a row a lane; four columns of each are a step. Products are summed in 16 bits as long as they
 //! fit, which halves the work against widening each: 8 · 2 · 15 · 127 = 30 480 < 32 767 for four bits.
 //!
-//! Without [`settled`] the compiler unrolled a tile's eight blocks into 40 KiB of code that kept its sums on the stack: 128
+//! Without [`crate::isa::avx2::settled`] the compiler unrolled a tile's eight blocks into 40 KiB of code that kept its sums on the stack: 128
 //! tokens came to 68 · 10⁹ multiply-adds a second with Q4_0 where they come to 150 and more (two cores of a Zen 3; the peak is
 //! 326). On one of them a step of three tokens with a tile in the first cache comes to 113 with Q4_0 and to 71 with Q8_0, whose
 //! weights are numbers of 16 bits there: as two times four bits they came to 60, as bytes without their signs to 65.
