@@ -5,7 +5,7 @@
 //!
 //! One piece of code for all levels, which bring how weights become floats, how a vector of products is added and how chains are
 //! joined. As plain code of eight floats a product was unrolled by one build and not by another, whose sums went through memory
-//! (a fifth of the speed).
+//! (a quarter of the speed).
 //!
 //! On one core of a Zen 3, whose peak is 52 · 10⁹ multiply-adds a second, rows of 4096 in the caches, with F16 / BF16 / F32: a token
 //! alone reads 32, 30 and 34 GB/s, and 126 tokens come to 44, 44 and 43. One chain in the order of the columns, a vector eight rows,
