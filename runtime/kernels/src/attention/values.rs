@@ -1,5 +1,6 @@
 //! Values of a head, a position after the other: see [`super::cache`].
 
+use super::TILE;
 use super::cache::{CacheType, RUN, to_q4_0, to_q8_0};
 use super::keys::padded;
 use crate::{Isa, halves};
@@ -94,8 +95,8 @@ impl Scaled for Q4_0 {
     }
 }
 
-/// Scales that become floats at a time: there is no plain code for one.
-const SCALES: usize = 16;
+/// Scales that become floats at a time.
+const SCALES: usize = TILE;
 
 /// The scales of up to [`SCALES`] blocks.
 #[inline(always)]
@@ -118,7 +119,7 @@ fn take_blocks<B: Scaled>(isa: Isa, rows: &[u8], out: &mut [f32]) {
     }
 }
 
-/// What some positions' values, `rows`, add to one query's result by its weights, without being written down as floats; `before` is
+/// What up to [`TILE`] positions' values, `rows`, add to one query's result by its weights, without being written down as floats; `before` is
 /// called before each block of columns. Not for types without blocks.
 #[inline(always)]
 pub(super) fn add_weighted(
@@ -138,18 +139,15 @@ pub(super) fn add_weighted(
 
 #[inline(always)]
 fn add_blocks<B: Scaled>(isa: Isa, rows: &[u8], weights: &[f32], out: &mut [f32], mut before: impl FnMut()) {
-    let (blocks, n_blocks) = (bytemuck::cast_slice::<u8, B>(rows), out.len().div_ceil(RUN));
-    for (b, out) in out.chunks_mut(RUN).enumerate() {
+    let rows = bytemuck::cast_slice::<u8, B>(rows).chunks_exact(out.len().div_ceil(RUN));
+    for (column, out) in out.chunks_mut(RUN).enumerate() {
         before();
+        let d = scales(isa, rows.clone().map(|row| &row[column]));
         let mut sums = padded(out);
-        let of_column = blocks.chunks(SCALES * n_blocks).zip(weights.chunks(SCALES));
-        for (blocks, weights) in of_column {
-            let column = || blocks[b..].iter().step_by(n_blocks);
-            for ((block, d), &weight) in column().zip(scales(isa, column())).zip(weights) {
-                let q = block.integers();
-                for i in 0..RUN {
-                    sums[i] = weight.mul_add(f32::from(q[i]) * d, sums[i]);
-                }
+        for ((row, &weight), d) in rows.clone().zip(weights).zip(d) {
+            let q = row[column].integers();
+            for i in 0..RUN {
+                sums[i] = weight.mul_add(f32::from(q[i]) * d, sums[i]);
             }
         }
         out.copy_from_slice(&sums[..out.len()]);
