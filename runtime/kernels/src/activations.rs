@@ -29,6 +29,15 @@ pub enum Packing {
 }
 
 impl Packing {
+    /// Bytes of a token's 256 columns.
+    pub(crate) fn run_bytes(self) -> usize {
+        match self {
+            Self::F32 => size_of::<RunF32>(),
+            Self::Int8Per32 => size_of::<Run32>(),
+            Self::Int8Per256 => size_of::<Run256>(),
+        }
+    }
+
     /// What weights of this type want; `None` if there are no kernels for it.
     pub fn of(ty: TensorType) -> Option<Self> {
         with_block!(ty, B => Some(<B as Weights>::PACKING), else None)
@@ -217,9 +226,17 @@ fn pack_runs<R: Pack>(room: &mut [R], team: &Team, x: &[f32], n_cols: usize) {
 /// Runs that a thread packs at a time: below that, waking another costs more than it brings.
 const PACK_RUNS: usize = 64;
 
-/// Consecutive tokens of [`Activations`], in a packing.
+/// Which activations are multiplied: consecutive tokens, and of their columns whole runs, or what a row ends with.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) tokens: Range<usize>,
+    pub(crate) columns: Range<usize>,
+}
+
+/// A [`Part`] of [`Activations`], in a packing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Runs<'a, R> {
+    /// From the part's first column on.
     runs: &'a [R],
     n_cols: usize,
     /// All tokens that were packed, and those that these are.
@@ -238,17 +255,20 @@ pub(crate) type Per32<'a> = Runs<'a, Run32>;
 pub(crate) type Per256<'a> = Runs<'a, Run256>;
 
 impl<'a, R> Runs<'a, R> {
-    fn new(runs: &'a [R], n_cols: usize, stride: usize, tokens: Range<usize>) -> Self {
-        Self { runs, n_cols, stride, first: tokens.start, n_tokens: tokens.len() }
+    fn new(runs: &'a [R], stride: usize, part: &Part) -> Self {
+        let Part { tokens, columns } = part;
+        debug_assert!(columns.start.is_multiple_of(RUN), "a part begins where a run does");
+        let runs = &runs[columns.start / RUN * stride..];
+        Self { runs, n_cols: columns.len(), stride, first: tokens.start, n_tokens: tokens.len() }
     }
 
-    /// Columns of a row.
+    /// Columns of the part.
     #[inline(always)]
     pub(crate) fn n_cols(&self) -> usize {
         self.n_cols
     }
 
-    /// How many runs a row has.
+    /// How many runs those are.
     #[inline(always)]
     pub(crate) fn n_runs(&self) -> usize {
         self.n_cols.div_ceil(RUN)
@@ -260,7 +280,7 @@ impl<'a, R> Runs<'a, R> {
         &self.runs[run * self.stride + self.first..][..self.n_tokens]
     }
 
-    /// The runs of each token that begin at column `first`, and those that follow, if a row goes on.
+    /// The runs of each token that begin at column `first` of the part, and those that follow, if there are more.
     #[inline(always)]
     pub(crate) fn stretch(&self, first: usize) -> [&'a [R]; 2] {
         let run = first / RUN;
@@ -289,13 +309,11 @@ impl Activations {
 
     /// Bytes that [`new`](Self::new) would allocate, for the memory plan.
     pub fn n_bytes(max_tokens: usize, max_cols: usize, types: &[TensorType]) -> usize {
-        let of = |packing, n_bytes| {
-            if types.iter().any(|&ty| Packing::of(ty) == Some(packing)) { n_bytes } else { 0 }
-        };
         let n_runs = max_tokens * max_cols.div_ceil(RUN);
-        of(Packing::F32, n_runs * size_of::<RunF32>())
-            + of(Packing::Int8Per32, n_runs * size_of::<Run32>())
-            + of(Packing::Int8Per256, n_runs * size_of::<Run256>())
+        let wanted = [Packing::F32, Packing::Int8Per32, Packing::Int8Per256]
+            .into_iter()
+            .filter(|&packing| types.iter().any(|&ty| Packing::of(ty) == Some(packing)));
+        wanted.map(|packing| n_runs * packing.run_bytes()).sum()
     }
 
     /// Packs `x`, rows of `n_cols` (one a token), for products with weights of `types`. Replaces what was there.
@@ -334,16 +352,16 @@ impl Activations {
         self.n_cols
     }
 
-    pub(crate) fn per_32(&self, tokens: Range<usize>) -> Per32<'_> {
-        Runs::new(self.per_32.get(), self.n_cols, self.n_tokens, tokens)
+    pub(crate) fn per_32(&self, part: &Part) -> Per32<'_> {
+        Runs::new(self.per_32.get(), self.n_tokens, part)
     }
 
-    pub(crate) fn per_256(&self, tokens: Range<usize>) -> Per256<'_> {
-        Runs::new(self.per_256.get(), self.n_cols, self.n_tokens, tokens)
+    pub(crate) fn per_256(&self, part: &Part) -> Per256<'_> {
+        Runs::new(self.per_256.get(), self.n_tokens, part)
     }
 
-    pub(crate) fn floats(&self, tokens: Range<usize>) -> Floats<'_> {
-        Runs::new(self.floats.get(), self.n_cols, self.n_tokens, tokens)
+    pub(crate) fn floats(&self, part: &Part) -> Floats<'_> {
+        Runs::new(self.floats.get(), self.n_tokens, part)
     }
 }
 

@@ -18,7 +18,7 @@ mod q8_0;
 mod tq1_0;
 mod tq2_0;
 
-use crate::activations::{Activations, Packing};
+use crate::activations::{Activations, Packing, Part};
 use crate::isa::{Isa, LINE, prefetch};
 use blocks::Block;
 use std::marker::PhantomData;
@@ -35,15 +35,9 @@ pub(crate) trait Weights: Block {
     /// The packing of activations that its kernels take.
     const PACKING: Packing;
 
-    /// Products of a panel's rows with `tokens` of `x`, each written to its place in `results` (one row a token).
-    /// Columns beyond the panel's rows may be written too, and mean nothing.
-    fn multiply(
-        isa: Isa,
-        panel: Panel<'_, Self>,
-        x: &Activations,
-        tokens: Range<usize>,
-        results: &mut Results,
-    );
+    /// Adds the products of a panel's rows with a part of `x` to `results`, one row a token: what the columns before gave,
+    /// or zeros. Results beyond the panel's rows may be written too, and mean nothing.
+    fn multiply(isa: Isa, panel: Panel<'_, Self>, x: &Activations, part: &Part, results: &mut Results);
 
     /// The sibling that does so at a level.
     fn sibling(isa: Isa) -> &'static str;
@@ -60,10 +54,10 @@ macro_rules! weights {
                 isa: $crate::Isa,
                 panel: Panel<'_, Self>,
                 x: &$crate::activations::Activations,
-                tokens: ::std::ops::Range<usize>,
+                part: &$crate::activations::Part,
                 results: &mut Results,
             ) {
-                $crate::isa::dispatch!(isa, $multiply(panel, x.$take(tokens), results) $($level)*);
+                $crate::isa::dispatch!(isa, $multiply(panel, x.$take(part), results) $($level)*);
             }
 
             fn sibling(isa: $crate::Isa) -> &'static str {
@@ -74,20 +68,38 @@ macro_rules! weights {
 }
 use weights;
 
-/// Up to [`PANEL_ROWS`] consecutive rows of a matrix.
+/// Consecutive columns of up to [`PANEL_ROWS`] consecutive rows of a matrix.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Panel<'a, B> {
-    /// From the first row to the end of the matrix: kernels prefetch what comes after the panel.
+    /// From the first row's first block of these columns to the end of the matrix.
     blocks: &'a [B],
+    /// Blocks of a row, and those of these columns.
+    stride: usize,
     n_blocks: usize,
     n_rows: usize,
+    /// Where the panel begins that comes next: only to be fetched ahead.
+    next: *const B,
 }
 
 impl<'a, B: Block> Panel<'a, B> {
-    /// The rows from `first` on, of a matrix with `n_blocks` a row.
-    pub(crate) fn new(matrix: &'a [B], n_blocks: usize, first: usize) -> Self {
-        let blocks = &matrix[first * n_blocks..];
-        Self { blocks, n_blocks, n_rows: PANEL_ROWS.min(blocks.len() / n_blocks) }
+    /// Panel `index` of a matrix with `stride` blocks a row, of which it takes `blocks`; after it comes the panel `next`, from a
+    /// block of its rows on.
+    pub(crate) fn new(
+        matrix: &'a [B],
+        stride: usize,
+        index: usize,
+        blocks: Range<usize>,
+        next: (usize, usize),
+    ) -> Self {
+        let rows = &matrix[index * PANEL_ROWS * stride..];
+        let (next, first) = next;
+        Self {
+            blocks: &rows[blocks.start..],
+            stride,
+            n_blocks: blocks.len(),
+            n_rows: PANEL_ROWS.min(rows.len() / stride),
+            next: matrix.as_ptr().wrapping_add(next * PANEL_ROWS * stride + first),
+        }
     }
 
     /// How many rows.
@@ -101,27 +113,29 @@ impl<'a, B: Block> Panel<'a, B> {
         Group { rows: self.rows(first).map(<[B]>::as_ptr), n_blocks: self.n_blocks, blocks: PhantomData }
     }
 
-    /// The `n` rows from `first` on, which may be those of the next panel, as what is fetched while others are used.
+    /// The `n` rows from `first` on, which may be those of the next panel, as what is fetched while others are used. For panels of
+    /// whole rows.
     #[inline(always)]
     pub(crate) fn ahead(&self, first: usize, n: usize) -> Ahead {
         Ahead {
-            address: self.blocks.as_ptr().wrapping_add(first * self.n_blocks).cast(),
-            part: n * self.n_blocks * size_of::<B>() / PARTS,
+            address: self.blocks.as_ptr().wrapping_add(first * self.stride).cast(),
+            part: n * self.stride * size_of::<B>() / PARTS,
             used: 0,
             fetched: 0,
         }
     }
 
-    /// Fetches some blocks of every row, or of the next panel's where they are past a row's end: the `i`-th of `n` parts, so that
+    /// Fetches some blocks of every row, or of the next panel's where they are past the end: the `i`-th of `n` parts, so that
     /// all are there when a tile's work is done. What is fetched a panel ahead is gone again, as a tile's tokens go through
     /// the second cache (Zen 3, weights from memory, 126 tokens: Q8_0 by one core 45 · 10⁹ multiply-adds a second without, and 56).
     #[inline(always)]
     pub(crate) fn fetch(&self, blocks: Range<usize>, i: usize, n: usize) {
-        let past = blocks.start >= self.n_blocks;
-        let first =
-            if past { PANEL_ROWS * self.n_blocks + blocks.start - self.n_blocks } else { blocks.start };
+        let first = match blocks.start.checked_sub(self.n_blocks) {
+            None => self.blocks.as_ptr().wrapping_add(blocks.start),
+            Some(past) => self.next.wrapping_add(past),
+        };
         for row in i * PANEL_ROWS / n..(i + 1) * PANEL_ROWS / n {
-            let address: *const u8 = self.blocks.as_ptr().wrapping_add(first + row * self.n_blocks).cast();
+            let address: *const u8 = first.wrapping_add(row * self.stride).cast();
             let n_bytes = blocks.len() * size_of::<B>();
             for at in (0..n_bytes).step_by(LINE) {
                 prefetch(address.wrapping_add(at));
@@ -136,7 +150,7 @@ impl<'a, B: Block> Panel<'a, B> {
     pub(crate) fn rows<const N: usize>(&self, first: usize) -> [&'a [B]; N] {
         std::array::from_fn(|i| {
             let row = (first + i).min(self.n_rows - 1);
-            &self.blocks[row * self.n_blocks..][..self.n_blocks]
+            &self.blocks[row * self.stride..][..self.n_blocks]
         })
     }
 }

@@ -26,7 +26,8 @@ fn integers_are_the_nearest_and_their_sums_exact() {
     x[700..800].fill(1e-40);
     for isa in Isa::available() {
         let activations = packed(isa, &x);
-        let (per_32, per_256) = (activations.per_32(0..1), activations.per_256(0..1));
+        let part = Part { tokens: 0..1, columns: 0..x.len() };
+        let (per_32, per_256) = (activations.per_32(&part), activations.per_256(&part));
         assert_eq!((per_32.n_runs(), per_256.n_runs()), (4, 4));
         let check = |x: &[f32], q: &[i8], d: f32| {
             for (&x, &q) in x.iter().zip(q) {
@@ -67,11 +68,11 @@ fn integers_are_the_nearest_and_their_sums_exact() {
 #[test]
 fn every_level_packs_the_same_bits() {
     let x = Random(10).floats(4096);
-    let scalar = packed(Isa::Scalar, &x);
+    let (scalar, part) = (packed(Isa::Scalar, &x), Part { tokens: 0..1, columns: 0..x.len() });
     for isa in Isa::available() {
         let other = packed(isa, &x);
         for run in 0..16 {
-            let [a, b] = [&scalar, &other].map(|x| (x.per_32(0..1).at(run)[0], x.per_256(0..1).at(run)[0]));
+            let [a, b] = [&scalar, &other].map(|x| (x.per_32(&part).at(run)[0], x.per_256(&part).at(run)[0]));
             assert_eq!((a.0.q, a.0.d), (b.0.q, b.0.d), "{isa}");
             assert_eq!((a.1.q, a.1.d), (b.1.q, b.1.d), "{isa}");
         }
@@ -85,7 +86,8 @@ fn what_is_no_number_shows() {
             let mut x = vec![1.0; 256];
             x[40] = bad;
             let activations = packed(isa, &x);
-            let (per_32, per_256) = (activations.per_32(0..1).at(0)[0], activations.per_256(0..1).at(0)[0]);
+            let part = Part { tokens: 0..1, columns: 0..256 };
+            let (per_32, per_256) = (activations.per_32(&part).at(0)[0], activations.per_256(&part).at(0)[0]);
             assert_eq!(per_32.q[1], [0; 32]);
             assert!(per_32.d[1].is_nan() && per_256.d.is_nan());
             assert_eq!(per_32.d[0], 1.0 / 127.0);
@@ -100,9 +102,12 @@ fn each_token_has_its_row_and_what_a_row_has_not_is_zero() {
     for isa in Isa::available() {
         let mut activations = Activations::new(n_tokens, n_cols, &[TensorType::Q4_0]);
         activations.pack(&Team::new(2, isa).unwrap(), &x, n_cols, &[TensorType::Q4_0]);
-        let some = activations.per_32(3..68);
+        let some = activations.per_32(&Part { tokens: 3..68, columns: 0..288 });
         assert_eq!((some.n_cols(), some.n_runs(), some.at(1).len()), (288, 2, 65));
-        for (token, run) in some.at(1).iter().enumerate() {
+        let last = activations.per_32(&Part { tokens: 3..68, columns: 256..288 });
+        assert_eq!((last.n_cols(), last.n_runs(), last.at(0).len()), (32, 1, 65));
+        for (token, (run, same)) in some.at(1).iter().zip(last.at(0)).enumerate() {
+            assert_eq!(run.q, same.q);
             let d = (token + 4) as f32 / 127.0;
             assert_eq!(run.d, [d, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], "{isa}");
             assert_eq!((run.q[0], run.q[1], run.sums[1]), ([127; 32], [0; 32], 0), "{isa}");

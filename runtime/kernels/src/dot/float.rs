@@ -16,7 +16,7 @@
 pub(crate) mod scalar;
 
 use crate::activations::{Floats, RUN, RunF32};
-use crate::unpack::{PANEL_ROWS, Panel, Results};
+use crate::unpack::{Panel, Results};
 use blocks::Block;
 use std::array;
 
@@ -54,7 +54,6 @@ pub(crate) fn few<B: Block>(
     add: impl Fn(&mut [f32; CHAINS], &[f32; CHAINS], &[f32; CHAINS]),
     join: impl Fn([[f32; CHAINS]; 4]) -> [f32; 4],
 ) {
-    results.fill([0.0; PANEL_ROWS]);
     match results.len() {
         0 => (),
         1 => stream::<ROWS, 1, B>(panel, x, results, load, add, join),
@@ -111,7 +110,6 @@ pub(crate) fn many<const V: usize, const T: usize, B: Block>(
     add: impl Fn(&mut [f32; V], &[f32; V], &[f32; CHAINS]),
     join: impl Fn([[f32; CHAINS]; 4]) -> [f32; 4],
 ) {
-    results.fill([0.0; PANEL_ROWS]);
     let Tile(tile) = &mut Tile([[[0.0; CHAINS]; ROWS]; STRETCH / CHAINS]);
     let (n_groups, n_steps) = (panel.n_rows().div_ceil(ROWS), results.len().div_ceil(T));
     for first in (0..x.n_cols()).step_by(STRETCH) {

@@ -1,5 +1,4 @@
 use super::*;
-use crate::Packing;
 use crate::random::Random;
 use blocks::F16;
 
@@ -124,7 +123,7 @@ fn every_level_gives_the_bits_of_the_scalar_for_floats() {
 
 #[test]
 fn every_level_gives_the_bits_of_the_scalar_for_blocks_of_32() {
-    check_bits(32, &[32, 224, 256, 288]);
+    check_bits(32, &[32, 224, 256, 288, 2624]);
 }
 
 #[test]
@@ -177,10 +176,11 @@ fn the_scalar_is_near_the_exact_product() {
         // What the weights are multiplied with: the activations as they were packed, checked by their own test.
         let mut activations = Activations::new(n_tokens, n_cols, &[ty]);
         activations.pack(&team, &x, n_cols, &[ty]);
+        let all = Part { tokens: 0..n_tokens, columns: 0..n_cols };
         let packed: Vec<f64> = match Packing::of(ty).unwrap() {
             Packing::F32 => x.iter().map(|&x| f64::from(x)).collect(),
             Packing::Int8Per32 => {
-                let runs = activations.per_32(0..n_tokens);
+                let runs = activations.per_32(&all);
                 let weight = |token: usize, k: usize| {
                     let run = &runs.at(k / 256)[token];
                     f64::from(run.q.as_flattened()[k % 256]) * f64::from(run.d[k % 256 / 32])
@@ -188,7 +188,7 @@ fn the_scalar_is_near_the_exact_product() {
                 (0..x.len()).map(|i| weight(i / n_cols, i % n_cols)).collect()
             }
             Packing::Int8Per256 => {
-                let runs = activations.per_256(0..n_tokens);
+                let runs = activations.per_256(&all);
                 let weight = |token: usize, k: usize| {
                     let run = &runs.at(k / 256)[token];
                     f64::from(run.q.as_flattened()[k % 256]) * f64::from(run.d)

@@ -15,7 +15,6 @@ pub(crate) fn multiply<B: Block>(
     for row in 0..panel.n_rows() {
         let [weights] = panel.rows(row);
         for (token, results) in results.iter_mut().enumerate() {
-            results[row] = 0.0;
             for (stretch, weights) in weights.chunks(STRETCH).enumerate() {
                 let mut chains = [0.0; CHAINS];
                 for (i, w) in weights.iter().enumerate() {

@@ -162,7 +162,8 @@ fn stream<const BITS: u32, const GROUP: usize, const SHIFTED: bool, B: Block>(
     for group in 0..panel.n_rows().div_ceil(8) {
         let rows = panel.group::<8>(8 * group);
         let mut ahead = panel.ahead(8 * (group + 1), 8);
-        let mut acc = _mm256_setzero_ps();
+        let results = &mut results.as_chunks_mut().0[group];
+        let mut acc = load_floats(results);
         for b in 0..x.n_runs() {
             ahead.used(8 * size_of::<B>());
             let (blocks, x) = (rows.blocks(b), &x.at(b)[0]);
@@ -173,7 +174,7 @@ fn stream<const BITS: u32, const GROUP: usize, const SHIFTED: bool, B: Block>(
             let product = scaled::<BITS, GROUP, SHIFTED>(out.sum, scales.d, &pairs(min), dmin, x);
             acc = _mm256_fmadd_ps(product, _mm256_set1_ps(x.d), acc);
         }
-        store_floats(&mut results.as_chunks_mut().0[group], acc);
+        store_floats(results, acc);
     }
 }
 
@@ -188,7 +189,6 @@ fn tile<const BITS: u32, const GROUP: usize, const SHIFTED: bool, B: Block>(
     unpack: impl Fn([&B; 8], &mut Out<'_, BITS, GROUP, SHIFTED, false>),
 ) {
     let mut tile = [[Unpacked::nothing(); GROUPS]; PAIRS];
-    results.fill([0.0; PANEL_ROWS]);
     let n_pairs = panel.n_rows().div_ceil(8 * GROUPS);
     for b in 0..x.n_runs() {
         for (pair, tile) in tile[..n_pairs].iter_mut().enumerate() {

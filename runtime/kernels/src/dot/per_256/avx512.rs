@@ -67,21 +67,31 @@ pub(crate) fn multiply<L: Layout, B: Block>(
     let minimums = Minimums { min: [zero; 8], scales: [zero; 4], dmin: nothing };
     let mut w = [Unpacked { q: [zero; 64], scales: [zero; 16], d: nothing, minimums }; GROUPS];
     let rows: [Group<'_, B, 16>; GROUPS] = [panel.group(0), panel.group(16)];
-    let mut ahead = panel.ahead(PANEL_ROWS, PANEL_ROWS);
-    results.fill([0.0; PANEL_ROWS]);
+    let (alone, mut ahead) = (results.len() == 1, panel.ahead(PANEL_ROWS, PANEL_ROWS));
     for b in 0..x.n_runs() {
         // Fetched bit by bit: more at once than lines can be on their way would hold up what comes after.
         let n_bytes = PANEL_ROWS * size_of::<B>();
         for (rows, w) in rows.iter().zip(&mut w) {
-            ahead.used(n_bytes / 8);
+            if alone {
+                ahead.used(n_bytes / 8);
+            }
             unpack(rows.blocks(b), w);
             if L::MINIMUMS != 0 {
                 // What their sums are multiplied by too often, exactly: it is a power of two.
                 w.minimums.dmin = _mm512_mul_ps(w.minimums.dmin, _mm512_set1_ps(1.0 / SUMS as f32));
             }
         }
-        let mut fetch = |n_parts| ahead.used(n_bytes * 3 / 4 / n_parts);
-        for (x, results) in x.at(b).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS)) {
+        let mut fetch = |n_parts| {
+            if alone {
+                ahead.used(n_bytes * 3 / 4 / n_parts);
+            }
+        };
+        let n_steps = results.len().div_ceil(STEP_TOKENS);
+        let steps = x.at(b).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS));
+        for (i, (x, results)) in steps.enumerate() {
+            if !alone {
+                panel.fetch(b + 1..b + 2, i, n_steps);
+            }
             match results.len() {
                 1 => add_block::<L, 1>(&w, x, results, &mut fetch),
                 2 => add_block::<L, 2>(&w, x, results, &mut |_| ()),

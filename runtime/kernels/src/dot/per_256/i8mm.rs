@@ -8,7 +8,7 @@ use super::neon::{Level, Unpacked, finish, nothing};
 use crate::activations::{Per256, Run256};
 use crate::isa::i8mm::{I8mm, by_token, products, rows_of_eight, tokens_of_eight};
 use crate::isa::neon::load_signed;
-use crate::unpack::{PANEL_ROWS, Panel, Results};
+use crate::unpack::{Panel, Results};
 use blocks::Block;
 use core::arch::aarch64::*;
 
@@ -58,10 +58,8 @@ fn multiply<const STEPS: usize, B: Block>(
 ) {
     let mut tile = [Turned { w: nothing(), scales: [[vdupq_n_s32(0); 2]; 16] }; GROUPS];
     let rows: [_; GROUPS] = std::array::from_fn(|group| panel.group::<4>(4 * group));
-    let mut ahead = panel.ahead(PANEL_ROWS, PANEL_ROWS);
-    results.fill([0.0; PANEL_ROWS]);
+    let n_steps = results.len().div_ceil(2 * STEP_PAIRS);
     for b in 0..x.n_runs() {
-        ahead.used(PANEL_ROWS * size_of::<B>());
         for (rows, Turned { w, scales }) in rows.iter().zip(&mut tile) {
             unpack(rows.blocks(b), w);
             for pair in w.q.as_chunks_mut().0 {
@@ -69,7 +67,9 @@ fn multiply<const STEPS: usize, B: Block>(
             }
             *scales = w.scales.map(|scale| [vzip1q_s32(scale, scale), vzip2q_s32(scale, scale)]);
         }
-        for (x, results) in x.at(b).chunks(2 * STEP_PAIRS).zip(results.chunks_mut(2 * STEP_PAIRS)) {
+        let steps = x.at(b).chunks(2 * STEP_PAIRS).zip(results.chunks_mut(2 * STEP_PAIRS));
+        for (i, (x, results)) in steps.enumerate() {
+            panel.fetch(b + 1..b + 2, i, n_steps);
             match results.len() {
                 1 | 2 => step_of::<STEPS, 1>(&tile, x, results),
                 _ => step_of::<STEPS, STEP_PAIRS>(&tile, x, results),

@@ -4,7 +4,7 @@
 use super::scalar;
 use crate::activations::{Per256, Run256};
 use crate::isa::neon::{Neon, broadcast_4, load_floats, load_shorts, signed, store_floats, transpose};
-use crate::unpack::{PANEL_ROWS, Panel, Results};
+use crate::unpack::{Group, Panel, Results};
 use blocks::Block;
 use core::arch::aarch64::*;
 
@@ -93,17 +93,34 @@ pub(super) fn in_groups<const G: usize, B: Block>(
     step: impl Fn(&[Unpacked; G], &[Run256], usize, &mut Results),
 ) {
     let mut w = [nothing(); G];
-    results.fill([0.0; PANEL_ROWS]);
-    for first in (0..panel.n_rows()).step_by(4 * G) {
-        let rows: [_; G] = std::array::from_fn(|g| panel.group::<4>(first + 4 * g));
-        let mut ahead = panel.ahead(first + 4 * G, 4 * G);
-        for b in 0..x.n_runs() {
-            ahead.used(4 * G * size_of::<B>());
-            for (rows, w) in rows.iter().zip(&mut w) {
-                unpack(rows.blocks(b), w);
+    let groups = (0..panel.n_rows().div_ceil(4)).step_by(G);
+    let rows = |group| -> [_; G] { std::array::from_fn(|g| panel.group::<4>(4 * (group + g))) };
+    let take = |w: &mut [Unpacked; G], rows: &[Group<'_, B, 4>; G], b| {
+        for (rows, w) in rows.iter().zip(w) {
+            unpack(rows.blocks(b), w);
+        }
+    };
+    if results.len() == 1 {
+        // In the order of the file.
+        for group in groups {
+            let (rows, mut ahead) = (rows(group), panel.ahead(4 * (group + G), 4 * G));
+            for b in 0..x.n_runs() {
+                ahead.used(4 * G * size_of::<B>());
+                take(&mut w, &rows, b);
+                step(&w, x.at(b), group, results);
             }
-            for (x, results) in x.at(b).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS)) {
-                step(&w, x, first / 4, results);
+        }
+    } else {
+        // What tokens bring into the first cache is used for all rows of the panel.
+        let n_steps = results.len().div_ceil(STEP_TOKENS);
+        for b in 0..x.n_runs() {
+            for group in groups.clone() {
+                take(&mut w, &rows(group), b);
+                let steps = x.at(b).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS));
+                for (i, (x, results)) in steps.enumerate() {
+                    panel.fetch(b + 1..b + 2, group / G * n_steps + i, groups.len() * n_steps);
+                    step(&w, x, group, results);
+                }
             }
         }
     }

@@ -22,7 +22,7 @@ pub(crate) fn multiply<B: Block>(
     for row in 0..panel.n_rows() {
         let [blocks] = panel.rows(row);
         for (token, results) in results.iter_mut().enumerate() {
-            let mut acc = 0.0;
+            let mut acc = results[row];
             for (b, block) in blocks.iter().enumerate() {
                 let (w, run) = (unpack(block), &x.at(b)[token]);
                 let mut sum = 0;

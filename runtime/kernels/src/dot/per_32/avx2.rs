@@ -87,6 +87,11 @@ fn stream<const BITS: u32, const OFFSET: i32, const G: usize, const T: usize, B:
         let rows: [_; G] = std::array::from_fn(|g| panel.group::<8>(8 * (G * group + g)));
         let mut ahead = panel.ahead(G * 8 * (group + 1), G * 8);
         let mut acc = [[_mm256_setzero_ps(); T]; G];
+        for (t, results) in results.iter().enumerate() {
+            for (acc, results) in acc.iter_mut().zip(&results.as_chunks().0[G * group..]) {
+                acc[t] = load_floats(results);
+            }
+        }
         let n_blocks = x.n_cols() / 32;
         for run in 0..x.n_runs() {
             let first = run * TILE_BLOCKS;
@@ -127,7 +132,6 @@ fn tile<const BITS: u32, const OFFSET: i32, B: Block, L: Level>(
 ) {
     let mut tile = [[[Taken::nothing(); GROUPS]; TILE_BLOCKS]; PAIRS];
     let mut wide = [[[[[0; 2]; 2]; 8]; TILE_BLOCKS]; STEP_TOKENS];
-    results.fill([0.0; PANEL_ROWS]);
     let (n_blocks, n_pairs) = (x.n_cols() / 32, panel.n_rows().div_ceil(8 * GROUPS));
     for first in (0..n_blocks).step_by(TILE_BLOCKS) {
         let n = TILE_BLOCKS.min(n_blocks - first);

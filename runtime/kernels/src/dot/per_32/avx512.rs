@@ -61,6 +61,9 @@ fn stream<const OFFSET: i32, const MINIMUM: bool, const T: usize, B: Block>(
         let rows = panel.group::<16>(first);
         let mut ahead = panel.ahead(first + 16, 16);
         let mut acc = [_mm512_setzero_ps(); T];
+        for (acc, results) in acc.iter_mut().zip(&*results) {
+            *acc = load_floats(&results.as_chunks().0[first / 16]);
+        }
         for run in 0..x.n_runs() {
             let tokens: &[Run32; T] = x.at(run).first_chunk().expect("a step's tokens");
             for b in 0..TILE_BLOCKS.min(x.n_cols() / 32 - TILE_BLOCKS * run) {
@@ -95,7 +98,6 @@ fn tile<const OFFSET: i32, const MINIMUM: bool, B: Block>(
     let nothing = Unpacked { q: [_mm512_setzero_si512(); 8], d: zero, m: zero };
     let mut tile = [[nothing; GROUPS]; TILE_BLOCKS];
     let rows: [Group<'_, B, 16>; GROUPS] = std::array::from_fn(|group| panel.group(16 * group));
-    results.fill([0.0; PANEL_ROWS]);
     for run in 0..x.n_runs() {
         let first = TILE_BLOCKS * run;
         let n_blocks = TILE_BLOCKS.min(x.n_cols() / 32 - first);
@@ -105,7 +107,10 @@ fn tile<const OFFSET: i32, const MINIMUM: bool, B: Block>(
                 *tile = unpack(rows.blocks(first + b));
             }
         }
-        for (x, results) in x.at(run).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS)) {
+        let n_steps = results.len().div_ceil(STEP_TOKENS);
+        let steps = x.at(run).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS));
+        for (i, (x, results)) in steps.enumerate() {
+            panel.fetch(first + TILE_BLOCKS..first + 2 * TILE_BLOCKS, i, n_steps);
             match results.len() {
                 1 => step_of::<OFFSET, MINIMUM, 1>(tile, x, results),
                 2 => step_of::<OFFSET, MINIMUM, 2>(tile, x, results),

@@ -63,6 +63,9 @@ fn stream<const T: usize, B: Block>(
         let rows = panel.group::<4>(4 * group);
         let mut ahead = panel.ahead(4 * (group + 1), 4);
         let mut acc = [[vdupq_n_f32(0.0); T]; 1];
+        for (acc, results) in acc[0].iter_mut().zip(&*results) {
+            *acc = load_floats(&results.as_chunks().0[group]);
+        }
         for b in 0..x.n_cols() / 32 {
             ahead.used(4 * size_of::<B>());
             let w = unpack(rows.blocks(b));

@@ -96,6 +96,9 @@ fn stream<const STEPS: usize, const T: usize, B: Block>(
         let rows = panel.group::<4>(4 * group);
         let mut ahead = panel.ahead(4 * (group + 1), 4);
         let mut acc = [[vdupq_n_f32(0.0); T]; 1];
+        for (acc, results) in acc[0].iter_mut().zip(&*results) {
+            *acc = load_floats(&results.as_chunks().0[group]);
+        }
         for b in 0..x.n_cols() / 32 {
             ahead.used(4 * size_of::<B>());
             let w = unpack(rows.blocks(b));
@@ -122,7 +125,6 @@ pub(super) fn tile<B: Block>(
     let zero = vdupq_n_f32(0.0);
     let nothing = Unpacked { q: [vdupq_n_s8(0); 8], d: zero, m: Some(zero) };
     let mut tile = [[nothing; GROUPS]; TILE_BLOCKS];
-    results.fill([0.0; 4 * GROUPS]);
     let n_blocks = x.n_cols() / 32;
     for first in (0..n_blocks).step_by(TILE_BLOCKS) {
         let tile = &mut tile[..TILE_BLOCKS.min(n_blocks - first)];
@@ -132,8 +134,10 @@ pub(super) fn tile<B: Block>(
                 tile[group] = unpack(rows.blocks(first + b));
             }
         }
+        let n_steps = results.len().div_ceil(step_tokens);
         let tokens = x.at(first / TILE_BLOCKS).chunks(step_tokens);
-        for (x, results) in tokens.zip(results.chunks_mut(step_tokens)) {
+        for (i, (x, results)) in tokens.zip(results.chunks_mut(step_tokens)).enumerate() {
+            panel.fetch(first + TILE_BLOCKS..first + 2 * TILE_BLOCKS, i, n_steps);
             step(tile, x, results);
         }
     }

@@ -21,7 +21,7 @@ pub(crate) fn multiply<B: Block>(
     for row in 0..panel.n_rows() {
         let [blocks] = panel.rows(row);
         for (token, results) in results.iter_mut().enumerate() {
-            let mut acc = 0.0;
+            let mut acc = results[row];
             for (b, block) in blocks.iter().enumerate() {
                 let (w, run, b) = (unpack(block), &x.at(b / 8)[token], b % 8);
                 let sum: i32 = w.q.iter().zip(&run.q[b]).map(|(&q, &a)| i32::from(q) * i32::from(a)).sum();
