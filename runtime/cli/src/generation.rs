@@ -167,6 +167,7 @@ fn stopped(n_prompt: usize, prefill: Duration) -> Generation {
         stop: StopReason::Stopped,
         n_prompt,
         n_generated: 0,
+        n_fed: 0,
         prefill,
         decode: Duration::ZERO,
         prefill_read_bytes: 0,
@@ -174,20 +175,23 @@ fn stopped(n_prompt: usize, prefill: Duration) -> Generation {
     }
 }
 
-/// The figures of a generation, as one line.
+/// The figures of a generation, as one line. The text's first token takes no time of its own: it comes of the prompt.
 pub(crate) fn statistics(generation: &Generation) -> String {
-    let part = |name: &str, n: usize, time: Duration, read_bytes: u64| {
-        let rate = units::digits(units::rate(n as u64, time));
+    let part = |name: &str, n: usize, n_fed: usize, time: Duration, read_bytes: u64| {
+        let rate = match n_fed {
+            0 => String::new(),
+            n => format!(", {} tokens/s", units::digits(units::rate(n as u64, time))),
+        };
         let read = match read_bytes {
             0 => String::new(),
             n => format!(", {} read from the disk", units::bytes(n)),
         };
-        format!("{name} {n} tokens in {}, {rate} tokens/s{read}", units::duration(time))
+        format!("{name} {n} tokens in {}{rate}{read}", units::duration(time))
     };
-    let Generation { n_prompt, n_generated, prefill, decode, .. } = *generation;
+    let Generation { n_prompt, n_generated, n_fed, prefill, decode, .. } = *generation;
     format!(
         "{}; {}",
-        part("prompt", n_prompt, prefill, generation.prefill_read_bytes),
-        part("text", n_generated, decode, generation.decode_read_bytes),
+        part("prompt", n_prompt, n_prompt, prefill, generation.prefill_read_bytes),
+        part("text", n_generated, n_fed, decode, generation.decode_read_bytes),
     )
 }

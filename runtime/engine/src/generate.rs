@@ -26,6 +26,8 @@ pub struct Generation {
     pub n_prompt: usize,
     /// Tokens made, an end token not counted.
     pub n_generated: usize,
+    /// Those of them that were fed: what the time of the rest went into.
+    pub n_fed: usize,
     /// Time for the prompt.
     pub prefill: Duration,
     /// Time for the rest, `each` included.
@@ -51,9 +53,9 @@ pub enum OnFull {
 /// Feeds `prompt` (not empty), then chooses up to `max_tokens` tokens and hands each to `each`. An end token is not
 /// handed out and not fed.
 ///
-/// When it returns, the session holds the prompt and every token that was handed out, so that a conversation goes on
-/// from there: the last token is fed too, also where the caller stops. That is one pass more than the choosing needs.
-/// The sampler was told of the same tokens. After the session and the sampler are made, this allocates nothing.
+/// When it returns, the session holds the prompt and the tokens that were handed out, but for the last where the caller stops or
+/// `max_tokens` are made: nothing is chosen after it, and a pass may take a minute. Who goes on feeds it with what follows.
+/// The sampler was told of all of them. After the session and the sampler are made, this allocates nothing.
 ///
 /// # Errors
 /// If the prompt is empty, does not fit the rest of the context, or has a token that the model does not know; then
@@ -73,18 +75,22 @@ pub fn generate(
     session.feed(prompt)?;
     let prefill = start.elapsed();
     let prompt_bytes = session.read_bytes();
-    let mut logits = session.logits();
     for &token in prompt {
         sampler.accept(token);
     }
 
     let start = Instant::now();
-    let mut n_generated = 0;
+    let (mut n_generated, mut n_fed) = (0, 0);
+    let mut unfed = None;
     let stop = loop {
         if n_generated == max_tokens {
             break StopReason::Length;
         }
-        let token = sampler.sample(logits);
+        if let Some(token) = unfed {
+            session.feed(&[token])?;
+            n_fed += 1;
+        }
+        let token = sampler.sample(session.logits());
         if tokenizer.is_end(token) {
             break StopReason::End;
         }
@@ -96,8 +102,7 @@ pub fn generate(
         }
         let flow = each(token);
         sampler.accept(token);
-        logits = session.feed(&[token])?;
-        n_generated += 1;
+        (unfed, n_generated) = (Some(token), n_generated + 1);
         if flow.is_break() {
             break StopReason::Stopped;
         }
@@ -106,6 +111,7 @@ pub fn generate(
         stop,
         n_prompt: prompt.len(),
         n_generated,
+        n_fed,
         prefill,
         decode: start.elapsed(),
         prefill_read_bytes: prompt_bytes - before_bytes,
@@ -147,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_session_holds_what_was_handed_out() {
+    fn the_session_holds_what_was_handed_out_but_for_the_last() {
         let model = Tiny::new().model();
         for (max_tokens, n_wanted, n_expected, reason) in [
             (5, usize::MAX, 5, StopReason::Length),
@@ -159,7 +165,8 @@ mod tests {
             let mut session = session(&model, 20);
             let (tokens, stop) = run(&mut session, &mut sampler(1.0), &[1, 270, 280], max_tokens, n_wanted);
             assert_eq!((tokens.len(), stop), (n_expected, reason));
-            assert_eq!(session.position(), 3 + n_expected);
+            let n_unfed = usize::from(n_expected > 0 && stop != StopReason::ContextFull);
+            assert_eq!(session.position(), 3 + n_expected - n_unfed);
         }
     }
 
@@ -196,7 +203,7 @@ mod tests {
         let model = Tiny::new().model();
         let mut one = session(&model, 64);
         let (first, _) = run(&mut one, &mut sampler(0.0), &[1, 270], 6, usize::MAX);
-        let (second, _) = run(&mut one, &mut sampler(0.0), &[290], 6, usize::MAX);
+        let (second, _) = run(&mut one, &mut sampler(0.0), &[first[5], 290], 6, usize::MAX);
         // The same tokens, fed at once.
         let mut two = session(&model, 64);
         let whole: Vec<u32> = [1, 270].into_iter().chain(first).chain([290]).collect();
