@@ -26,7 +26,8 @@ pub fn scratch_folder() -> &'static Path {
     &FOLDER
 }
 
-/// A file of this name, made by `make` when it is asked for the first time in this process.
+/// A file of this name, made by `make` when it is asked for the first time in this process; with `LLAMITA_KEEP_MODELS` what an
+/// earlier process left serves, too: the same tests run as several emulated processors.
 fn made_once(name: String, make: impl FnOnce(&Path)) -> PathBuf {
     static MADE: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
     // The lock is held while the file is made: another test that wants it waits instead of making it too.
@@ -34,7 +35,9 @@ fn made_once(name: String, make: impl FnOnce(&Path)) -> PathBuf {
     let path = scratch_folder().join(&name);
     made.entry(name)
         .or_insert_with(|| {
-            make(&path);
+            if std::env::var_os("LLAMITA_KEEP_MODELS").is_none() || !path.exists() {
+                make(&path);
+            }
             path
         })
         .clone()
