@@ -80,15 +80,13 @@ pub fn generate(
     }
 
     let start = Instant::now();
-    let (mut n_generated, mut n_fed) = (0, 0);
-    let mut unfed = None;
+    let (mut n_generated, mut unfed) = (0, None);
     let stop = loop {
         if n_generated == max_tokens {
             break StopReason::Length;
         }
-        if let Some(token) = unfed {
+        if let Some(token) = unfed.take() {
             session.feed(&[token])?;
-            n_fed += 1;
         }
         let token = sampler.sample(session.logits());
         if tokenizer.is_end(token) {
@@ -111,7 +109,7 @@ pub fn generate(
         stop,
         n_prompt: prompt.len(),
         n_generated,
-        n_fed,
+        n_fed: n_generated - usize::from(unfed.is_some()),
         prefill,
         decode: start.elapsed(),
         prefill_read_bytes: prompt_bytes - before_bytes,

@@ -77,9 +77,10 @@ pub struct Product<'a> {
 const PASS_TOKENS: usize = 128;
 
 /// Bytes of a pass's activations that panels take at a time, some columns after others: they stay in a second cache of four cores
-/// while [`GROUP_PANELS`] take their turn. A core of a Zen 3, which has 32 MiB behind its second cache, is as fast with whole
-/// rows; of a cache of 1 MiB with nothing behind it, a Raspberry Pi 4's, 128 rows of 11 008 and 128 tokens then miss 38 600 lines
-/// of activations four times and not once (cachegrind).
+/// while [`GROUP_PANELS`] take their turn (of floats, 512 columns at least, which is twice as much). A core of a Zen 3 is as fast with
+/// whole rows. With nothing behind 1 MiB of cache, as in a Raspberry Pi 4, 128 rows of 11 008 and 128 tokens, whose activations are
+/// 38 500 lines, read 236 600 lines from memory where they went by whole rows, and 135 900 (Q4_K at AVX2, the whole program,
+/// counted by cachegrind; no board was timed).
 const PART_BYTES: usize = 128 << 10;
 
 /// Panels that take turns, whose results are at hand: 16 KiB each.
@@ -117,7 +118,7 @@ pub fn matmul(team: &Team, x: &Activations, products: &mut [Product<'_>]) {
                 for task in tasks.iter().flatten() {
                     if panel < task.n_panels {
                         let n = GROUP_PANELS.min(task.n_panels - panel).min(range.end - at);
-                        task.run(team.isa(), x, panel..panel + n, tokens);
+                        task.run(&Share { isa: team.isa(), x, panels: panel..panel + n, tokens });
                         at += n;
                         break;
                     }
@@ -126,6 +127,16 @@ pub fn matmul(team: &Team, x: &Activations, products: &mut [Product<'_>]) {
             }
         });
     }
+}
+
+/// What a thread computes of a product at a time.
+struct Share<'a> {
+    isa: Isa,
+    x: &'a Activations,
+    /// Up to [`GROUP_PANELS`].
+    panels: Range<usize>,
+    /// Up to [`PASS_TOKENS`].
+    tokens: Range<usize>,
 }
 
 /// A product whose results several threads write, each its own rows'.
@@ -160,30 +171,23 @@ impl<'a> Task<'a> {
         }
     }
 
-    /// Computes some panels' results for some tokens.
-    fn run(&self, isa: Isa, x: &Activations, panels: Range<usize>, tokens: Range<usize>) {
-        // On the stack, so that nothing is shared or allocated; a token alone should not pay for clearing 64 KiB.
-        if tokens.len() == 1 {
-            self.multiply(isa, x, panels, tokens, &mut [[0.0; PANEL_ROWS]; GROUP_PANELS]);
+    fn run(&self, share: &Share<'_>) {
+        // On the stack, so that nothing is shared or allocated; few tokens should not pay for clearing 64 KiB.
+        if share.tokens.len() < PART_TOKENS {
+            self.multiply(share, &mut [[0.0; PANEL_ROWS]; GROUP_PANELS * PART_TOKENS]);
         } else {
-            self.multiply(isa, x, panels, tokens, &mut [[0.0; PANEL_ROWS]; GROUP_PANELS * PASS_TOKENS]);
+            self.multiply(share, &mut [[0.0; PANEL_ROWS]; GROUP_PANELS * PASS_TOKENS]);
         }
     }
 
-    fn multiply(
-        &self,
-        isa: Isa,
-        x: &Activations,
-        panels: Range<usize>,
-        tokens: Range<usize>,
-        results: &mut Results,
-    ) {
+    fn multiply(&self, share: &Share<'_>, results: &mut Results) {
         with_block!(
             self.weights.ty,
-            B => self.add_products::<B>(isa, x, panels.clone(), tokens.clone(), results),
+            B => self.add_products::<B>(share, results),
             else panic!("there are no kernels for {}", self.weights.ty)
         );
-        for (panel, results) in panels.zip(results.chunks(tokens.len())) {
+        let Share { panels, tokens, .. } = share;
+        for (panel, results) in panels.clone().zip(results.chunks(tokens.len())) {
             let first_row = panel * PANEL_ROWS;
             let n_rows = PANEL_ROWS.min(self.n_rows - first_row);
             for (token, results) in tokens.clone().zip(results) {
@@ -196,14 +200,8 @@ impl<'a> Task<'a> {
     }
 
     /// Part after part of the columns, of one panel after the other.
-    fn add_products<B: Weights>(
-        &self,
-        isa: Isa,
-        x: &Activations,
-        panels: Range<usize>,
-        tokens: Range<usize>,
-        results: &mut Results,
-    ) {
+    fn add_products<B: Weights>(&self, share: &Share<'_>, results: &mut Results) {
+        let Share { isa, x, panels, tokens } = share;
         let (matrix, n_cols) = (blocks::from_bytes::<B>(self.weights.bytes), self.weights.n_cols);
         let part_cols = part_cols(B::PACKING, tokens.len()).unwrap_or(n_cols);
         for first in (0..n_cols).step_by(part_cols) {
@@ -219,13 +217,13 @@ impl<'a> Task<'a> {
                 };
                 let blocks = start / B::LEN..end / B::LEN;
                 let panel = Panel::new(matrix, n_cols / B::LEN, panel, blocks, (next.0, next.1 / B::LEN));
-                B::multiply(isa, panel, x, &part, results);
+                B::multiply(*isa, panel, x, &part, results);
             }
         }
     }
 }
 
-/// Columns of a part for so many tokens, pairs of runs; `None`: all.
+/// Columns of a part for so many tokens; `None`: all. Pairs of runs, because sums of floats are joined after each.
 fn part_cols(packing: Packing, n_tokens: usize) -> Option<usize> {
     let n_pairs = PART_BYTES / (2 * n_tokens * packing.run_bytes());
     (n_tokens >= PART_TOKENS).then_some(n_pairs.max(1) * 2 * RUN)

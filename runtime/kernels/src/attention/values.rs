@@ -95,13 +95,10 @@ impl Scaled for Q4_0 {
     }
 }
 
-/// Scales that become floats at a time.
-const SCALES: usize = TILE;
-
-/// The scales of up to [`SCALES`] blocks.
+/// The scales of up to [`TILE`] blocks.
 #[inline(always)]
-fn scales<'a, B: Scaled>(isa: Isa, blocks: impl Iterator<Item = &'a B>) -> [f32; SCALES] {
-    let (mut halves, mut scales) = ([F16([0; 2]); SCALES], [0.0; SCALES]);
+fn scales<'a, B: Scaled>(isa: Isa, blocks: impl Iterator<Item = &'a B>) -> [f32; TILE] {
+    let (mut halves, mut scales) = ([F16([0; 2]); TILE], [0.0; TILE]);
     for (half, block) in halves.iter_mut().zip(blocks) {
         *half = block.scale();
     }
@@ -112,7 +109,7 @@ fn scales<'a, B: Scaled>(isa: Isa, blocks: impl Iterator<Item = &'a B>) -> [f32;
 #[inline(always)]
 fn take_blocks<B: Scaled>(isa: Isa, rows: &[u8], out: &mut [f32]) {
     let (blocks, out) = (bytemuck::cast_slice::<u8, B>(rows), out.as_chunks_mut::<RUN>().0);
-    for (blocks, out) in blocks.chunks(SCALES).zip(out.chunks_mut(SCALES)) {
+    for (blocks, out) in blocks.chunks(TILE).zip(out.chunks_mut(TILE)) {
         for ((block, d), out) in blocks.iter().zip(scales(isa, blocks.iter())).zip(out) {
             *out = block.integers().map(|q| f32::from(q) * d);
         }

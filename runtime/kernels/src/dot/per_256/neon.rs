@@ -100,8 +100,8 @@ pub(super) fn in_groups<const G: usize, B: Block>(
             unpack(rows.blocks(b), w);
         }
     };
-    if results.len() == 1 {
-        // In the order of the file.
+    if results.len() <= STEP_TOKENS {
+        // A step's tokens wait for the weights: in the order of the file.
         for group in groups {
             let (rows, mut ahead) = (rows(group), panel.ahead(4 * (group + G), 4 * G));
             for b in 0..x.n_runs() {
