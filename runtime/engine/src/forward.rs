@@ -92,8 +92,8 @@ impl Forward {
     }
 
     /// Sends tokens whose places in the cache begin at `first` through all layers. Their keys and values are in the cache afterwards,
-    /// and what is left of them in the residual stream waits for [`logits`](Self::logits). `watch` is told of each part
-    /// that is done, and of how many.
+    /// and the residual stream of those from the `wanted`-th on waits for [`logits`](Self::logits). `watch` is told of each
+    /// part that is done, and of how many.
     ///
     /// # Errors
     /// If weights cannot be read, or `watch` ends it.
@@ -105,6 +105,7 @@ impl Forward {
         cache: &mut KvCache,
         tokens: &[u32],
         first: usize,
+        wanted: usize,
         watch: &mut Watch<'_>,
         see: See<'_>,
     ) -> Result<(), Error> {
@@ -122,7 +123,9 @@ impl Forward {
                     self.place(first + start, batch.len());
                     self.profile.end(Operation::Embedding);
                 }
-                self.layer(source, team, (cache, l), l, batch, first + start, see)?;
+                let n_ending =
+                    if l + 1 < n_layers { 0 } else { batch.len().min(wanted.saturating_sub(start)) };
+                self.layer(source, team, (cache, l), l, batch, first + start, n_ending, see)?;
                 watch.tell(l * n_batches + i + 1, n_layers * n_batches)?;
             }
             source.end_layer();
@@ -158,7 +161,8 @@ impl Forward {
     }
 
     /// Sends a batch, which is a part of the pass and begins at position `first`, for which it was
-    /// [placed](Self::place), through layer `l`, whose keys and values are those of a layer of the cache.
+    /// [placed](Self::place), through layer `l`, whose keys and values are those of a layer of the cache. The way of the first
+    /// `n_ending` tokens ends there, with their keys and values, which is where most of a layer's work begins.
     #[expect(clippy::too_many_arguments, reason = "its callers have them apart")]
     pub(crate) fn layer(
         &mut self,
@@ -168,21 +172,23 @@ impl Forward {
         l: usize,
         batch: Range<usize>,
         first: usize,
+        n_ending: usize,
         see: See<'_>,
     ) -> Result<(), Error> {
         let model = source.model();
         let config = model.config();
         let Config { dim, ffn_dim, n_heads, n_kv_heads, head_dim, norm_eps, .. } = *config;
         let (n, q_dim, kv_dim) = (batch.len(), config.q_dim(), config.kv_dim());
+        let n_going_on = n - n_ending;
         let Self { packed, rope, rotates_keys, profile, .. } = self;
         let x = &mut self.x[batch.start * dim..batch.end * dim];
         let y = &mut self.y[..n * dim];
-        let q = &mut self.q[..n * q_dim];
+        let q = &mut self.q[..n_going_on * q_dim];
         let k = &mut self.k[..n * kv_dim];
         let v = &mut self.v[..n * kv_dim];
-        let attended = &mut self.attended[..n * q_dim];
-        let gate = &mut self.gate[..n * ffn_dim];
-        let up = &mut self.up[..n * ffn_dim];
+        let attended = &mut self.attended[..n_going_on * q_dim];
+        let gate = &mut self.gate[..n_going_on * ffn_dim];
+        let up = &mut self.up[..n_going_on * ffn_dim];
         let layer = &model.weights().layers[l];
 
         kernels::rms_norm(team, x, source.vector(layer.attn_norm), norm_eps, y);
@@ -190,9 +196,22 @@ impl Forward {
         if see(&[&layer.attn_q, &layer.attn_k, &layer.attn_v], y).is_break() {
             return Ok(());
         }
-        let qkv = [(&layer.attn_q, &mut *q), (&layer.attn_k, k), (&layer.attn_v, v)];
-        multiply(source, team, packed, y, qkv, profile, Operation::Qkv)?;
-        kernels::rope(team, q, n_heads, head_dim, rope);
+        if n_ending == 0 {
+            let qkv = [(&layer.attn_q, &mut *q), (&layer.attn_k, k), (&layer.attn_v, v)];
+            multiply(source, team, packed, y, qkv, profile, Operation::Qkv)?;
+            kernels::rope(team, q, n_heads, head_dim, rope);
+        } else {
+            // In the order of the file, whence they may come.
+            if n_going_on > 0 {
+                let query = [(&layer.attn_q, &mut *q)];
+                multiply(source, team, packed, &y[n_ending * dim..], query, profile, Operation::Qkv)?;
+                rope.fill(self.n_forgotten + first + n_ending, n_going_on);
+                kernels::rope(team, q, n_heads, head_dim, rope);
+                rope.fill(self.n_forgotten + first, n);
+            }
+            let kv = [(&layer.attn_k, &mut *k), (&layer.attn_v, v)];
+            multiply(source, team, packed, y, kv, profile, Operation::Qkv)?;
+        }
         kernels::rope(team, k, n_kv_heads, head_dim, rope);
         if *rotates_keys {
             kernels::hadamard(team, q, head_dim);
@@ -201,6 +220,10 @@ impl Forward {
         profile.end(Operation::Rope);
         cache.store(team, cached, first, k, v);
         profile.end(Operation::Store);
+        if n_going_on == 0 {
+            return Ok(());
+        }
+        let (x, y) = (&mut x[n_ending * dim..], &mut y[n_ending * dim..]);
         let (k_cache, v_cache) = cache.layer(cached);
         kernels::attention(
             team,
@@ -212,7 +235,7 @@ impl Forward {
                 n_heads,
                 n_kv_heads,
                 head_dim,
-                first,
+                first: first + n_ending,
                 out: attended,
             },
         );

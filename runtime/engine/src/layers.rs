@@ -158,7 +158,7 @@ impl<'m> Layers<'m> {
         for places in batches(window * *context..(window + 1) * *context, *batch) {
             let first = places.start - window * *context;
             forward.place(first, places.len());
-            forward.layer(source, team, (cache, 0), layer, places, first, see)?;
+            forward.layer(source, team, (cache, 0), layer, places, first, 0, see)?;
         }
         Ok(())
     }

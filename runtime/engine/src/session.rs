@@ -220,7 +220,7 @@ impl<'m> Session<'m> {
         wanted: impl Fn(usize) -> bool,
         each: impl FnMut(usize, &[f32]),
     ) -> Result<(), Error> {
-        self.feed_seen(tokens, wanted, each, &mut |_, _| ())
+        self.append(tokens, wanted, each, false, &mut |_, _| ControlFlow::Continue(()))
     }
 
     /// The same, and `see(matrices, x)` sees what is multiplied with which matrices before it is: a row of `n_cols`
@@ -232,18 +232,31 @@ impl<'m> Session<'m> {
         &mut self,
         tokens: &[u32],
         wanted: impl Fn(usize) -> bool,
-        mut each: impl FnMut(usize, &[f32]),
+        each: impl FnMut(usize, &[f32]),
         see: &mut dyn FnMut(&[&Matrix], &[f32]),
+    ) -> Result<(), Error> {
+        self.append(tokens, wanted, each, true, &mut |matrices, x| {
+            see(matrices, x);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Does so. Those before the first that is wanted leave only keys and values in the last layer, unless they go on `to_the_end`.
+    fn append(
+        &mut self,
+        tokens: &[u32],
+        wanted: impl Fn(usize) -> bool,
+        mut each: impl FnMut(usize, &[f32]),
+        to_the_end: bool,
+        see: See<'_>,
     ) -> Result<(), Error> {
         self.check(tokens)?;
         let n_vocab = self.model.config().n_vocab;
-        let see: See<'_> = &mut |matrices, x| {
-            see(matrices, x);
-            ControlFlow::Continue(())
-        };
         let mut done = 0;
         for tokens in tokens.chunks(self.pass_tokens(tokens.len())) {
-            self.pass(tokens, see)?;
+            let n = tokens.len();
+            let first_wanted = (0..n).find(|place| wanted(done + place)).unwrap_or(n);
+            self.pass(tokens, if to_the_end { 0 } else { first_wanted }, see)?;
             if self.beginning.len() == self.position {
                 let room = self.beginning.capacity() - self.position;
                 self.beginning.extend_from_slice(&tokens[..tokens.len().min(room)]);
@@ -285,8 +298,8 @@ impl<'m> Session<'m> {
         }
     }
 
-    /// Sends tokens through the layers.
-    fn pass(&mut self, tokens: &[u32], see: See<'_>) -> Result<(), Error> {
+    /// Sends tokens through the layers, to their end from the `wanted`-th on.
+    fn pass(&mut self, tokens: &[u32], wanted: usize, see: See<'_>) -> Result<(), Error> {
         let (n, position) = (tokens.len(), self.position);
         let Self { source, team, cache, plan, .. } = self;
         self.n_touched = self.n_touched.max(position + n);
@@ -303,7 +316,7 @@ impl<'m> Session<'m> {
         }
         let mut nobody = Watch::default();
         let watch = if n > 1 { &mut self.watch } else { &mut nobody };
-        let passed = self.forward.pass(source, team, cache, tokens, position, watch, see);
+        let passed = self.forward.pass(source, team, cache, tokens, position, wanted, watch, see);
         if let (Source::Streamed(stream), Some(_)) = (source, held_bytes) {
             stream.release();
         }
@@ -389,7 +402,7 @@ impl<'m> Session<'m> {
         self.position = 0;
         let mut turn = || -> Result<(), Error> {
             for tokens in kept[..n_kept].chunks(self.pass_tokens(n_kept)) {
-                self.pass(tokens, &mut |_, _| ControlFlow::Continue(()))?;
+                self.pass(tokens, tokens.len(), &mut |_, _| ControlFlow::Continue(()))?;
                 self.position += tokens.len();
             }
             Ok(())

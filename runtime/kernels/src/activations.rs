@@ -1,9 +1,8 @@
 //! Activations, packed as the weights' type wants them. Packed once for all matrices that they meet.
 //!
-//! They lie as a kernel walks: 256 columns of one token after another, and those in int8 with their scales and sums. Rows of
-//! tokens that lie a power of two apart push each other out of a cache's few places for such addresses: 128 tokens
-//! with F16 came to 53 · 10⁹ multiply-adds a second where they lay as they were given, and come to 77 (AVX2 on Zen 3, whose
-//! peak is 103).
+//! They lie as a kernel walks: in int8, 256 columns of one token after another with their scales and sums; floats, row after row.
+//! Rows of tokens that lie a power of two apart would push each other out of a cache's few places for such addresses, so there is an
+//! odd number of lines from one to the next.
 //!
 //! A quantized row is int8, −127…127 and never −128 (sixteen-bit sums of the kernels depend on it), with
 //! `d = amax / 127` and `q = round_ties_even(x · (127 / amax))`. A run of zeros, or of numbers so small that the
@@ -15,6 +14,7 @@ mod tests;
 use crate::Team;
 use crate::unpack::Weights;
 use blocks::{TensorType, with_block};
+use bytemuck::{Pod, Zeroable};
 use std::ops::Range;
 
 /// How activations are packed for weights of a type.
@@ -29,12 +29,20 @@ pub enum Packing {
 }
 
 impl Packing {
-    /// Bytes of a token's 256 columns.
-    pub(crate) fn run_bytes(self) -> usize {
+    /// Bytes of a token's 256 columns; `None` for floats, of which a kernel takes whole rows.
+    pub(crate) fn run_bytes(self) -> Option<usize> {
         match self {
-            Self::F32 => size_of::<RunF32>(),
-            Self::Int8Per32 => size_of::<Run32>(),
-            Self::Int8Per256 => size_of::<Run256>(),
+            Self::F32 => None,
+            Self::Int8Per32 => Some(size_of::<Run32>()),
+            Self::Int8Per256 => Some(size_of::<Run256>()),
+        }
+    }
+
+    /// Bytes of a token's row.
+    fn row_bytes(self, n_cols: usize) -> usize {
+        match self.run_bytes() {
+            Some(run_bytes) => n_cols.div_ceil(RUN) * run_bytes,
+            None => row_lines(n_cols) * size_of::<Line>(),
         }
     }
 
@@ -51,7 +59,7 @@ pub struct Activations {
     max_cols: usize,
     n_tokens: usize,
     n_cols: usize,
-    floats: Store<Vec<RunF32>>,
+    floats: Store<Vec<Line>>,
     per_32: Store<Vec<Run32>>,
     per_256: Store<Vec<Run256>>,
 }
@@ -120,10 +128,15 @@ pub(crate) struct Run256 {
     pub(crate) d: f32,
 }
 
-/// A run for float weights: the floats, and zeros where a row has none.
-#[derive(Clone, Copy, Debug)]
+/// Sixteen columns for float weights.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C, align(64))]
-pub(crate) struct RunF32(pub(crate) [f32; RUN]);
+struct Line([[f32; 8]; 2]);
+
+/// Lines of a token's row, an odd number. What a row has not is zeros.
+fn row_lines(n_cols: usize) -> usize {
+    n_cols.div_ceil(16) | 1
+}
 
 /// A packing.
 trait Pack: Copy + Send {
@@ -131,17 +144,6 @@ trait Pack: Copy + Send {
 
     /// Packs up to [`RUN`] columns, whole blocks of them.
     fn pack(x: &[f32]) -> Self;
-}
-
-impl Pack for RunF32 {
-    const ZERO: Self = Self([0.0; RUN]);
-
-    #[inline(always)]
-    fn pack(x: &[f32]) -> Self {
-        let mut run = Self::ZERO;
-        run.0[..x.len()].copy_from_slice(x);
-        run
-    }
 }
 
 impl Pack for Run32 {
@@ -223,6 +225,17 @@ fn pack_runs<R: Pack>(room: &mut [R], team: &Team, x: &[f32], n_cols: usize) {
     });
 }
 
+/// Copies rows of `n_cols`, token after token.
+fn pack_lines(room: &mut [Line], team: &Team, x: &[f32], n_cols: usize) {
+    let n_lines = row_lines(n_cols);
+    let rows = &mut room[..x.len() / n_cols * n_lines];
+    team.for_each_piece(rows, n_lines, |token, row| {
+        let (row, rest) = bytemuck::cast_slice_mut(row).split_at_mut(n_cols);
+        row.copy_from_slice(&x[token * n_cols..][..n_cols]);
+        rest.fill(0.0);
+    });
+}
+
 /// Runs that a thread packs at a time: below that, waking another costs more than it brings.
 const PACK_RUNS: usize = 64;
 
@@ -244,9 +257,6 @@ pub(crate) struct Runs<'a, R> {
     first: usize,
     n_tokens: usize,
 }
-
-/// For float weights.
-pub(crate) type Floats<'a> = Runs<'a, RunF32>;
 
 /// For weights with a scale per 32.
 pub(crate) type Per32<'a> = Runs<'a, Run32>;
@@ -279,12 +289,28 @@ impl<'a, R> Runs<'a, R> {
     pub(crate) fn at(&self, run: usize) -> &'a [R] {
         &self.runs[run * self.stride + self.first..][..self.n_tokens]
     }
+}
 
-    /// The runs of each token that begin at column `first` of the part, and those that follow, if there are more.
+/// Whole rows of consecutive tokens, for float weights.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Floats<'a> {
+    /// From the first token's row on.
+    lines: &'a [Line],
+    n_cols: usize,
+}
+
+impl<'a> Floats<'a> {
+    /// A token's row, in eights.
     #[inline(always)]
-    pub(crate) fn stretch(&self, first: usize) -> [&'a [R]; 2] {
-        let run = first / RUN;
-        [self.at(run), if run + 1 < self.n_runs() { self.at(run + 1) } else { &[] }]
+    pub(crate) fn token(&self, token: usize) -> &'a [[f32; 8]] {
+        let n_lines = row_lines(self.n_cols);
+        &bytemuck::cast_slice(&self.lines[token * n_lines..][..n_lines])[..self.n_cols.div_ceil(8)]
+    }
+
+    /// All but the first tokens.
+    #[inline(always)]
+    pub(crate) fn from(&self, token: usize) -> Self {
+        Self { lines: &self.lines[token * row_lines(self.n_cols)..], ..*self }
     }
 }
 
@@ -293,7 +319,7 @@ impl Activations {
     pub fn new(max_tokens: usize, max_cols: usize, types: &[TensorType]) -> Self {
         let wants = |packing| types.iter().any(|&ty| Packing::of(ty) == Some(packing));
         let n_runs = max_tokens * max_cols.div_ceil(RUN);
-        let floats = wants(Packing::F32).then(|| vec![RunF32::ZERO; n_runs]);
+        let floats = wants(Packing::F32).then(|| vec![Line::zeroed(); max_tokens * row_lines(max_cols)]);
         let per_32 = wants(Packing::Int8Per32).then(|| vec![Run32::ZERO; n_runs]);
         let per_256 = wants(Packing::Int8Per256).then(|| vec![Run256::ZERO; n_runs]);
         Self {
@@ -309,11 +335,10 @@ impl Activations {
 
     /// Bytes that [`new`](Self::new) would allocate, for the memory plan.
     pub fn n_bytes(max_tokens: usize, max_cols: usize, types: &[TensorType]) -> usize {
-        let n_runs = max_tokens * max_cols.div_ceil(RUN);
         let wanted = [Packing::F32, Packing::Int8Per32, Packing::Int8Per256]
             .into_iter()
             .filter(|&packing| types.iter().any(|&ty| Packing::of(ty) == Some(packing)));
-        wanted.map(|packing| n_runs * packing.run_bytes()).sum()
+        wanted.map(|packing| max_tokens * packing.row_bytes(max_cols)).sum()
     }
 
     /// Packs `x`, rows of `n_cols` (one a token), for products with weights of `types`. Replaces what was there.
@@ -335,7 +360,7 @@ impl Activations {
         for &ty in types {
             assert!(n_cols.is_multiple_of(ty.block_len()), "rows of {n_cols} for weights of type {ty}");
             match Packing::of(ty).unwrap_or_else(|| panic!("there are no kernels for {ty}")) {
-                Packing::F32 => self.floats.fill(|room| pack_runs(room, team, x, n_cols)),
+                Packing::F32 => self.floats.fill(|room| pack_lines(room, team, x, n_cols)),
                 Packing::Int8Per32 => self.per_32.fill(|room| pack_runs(room, team, x, n_cols)),
                 Packing::Int8Per256 => self.per_256.fill(|room| pack_runs(room, team, x, n_cols)),
             }
@@ -361,7 +386,13 @@ impl Activations {
     }
 
     pub(crate) fn floats(&self, part: &Part) -> Floats<'_> {
-        Runs::new(self.floats.get(), self.n_tokens, part)
+        let Part { tokens, columns } = part;
+        debug_assert_eq!(*columns, 0..self.n_cols, "floats are multiplied by whole rows");
+        let n_lines = row_lines(self.n_cols);
+        Floats {
+            lines: &self.floats.get()[tokens.start * n_lines..tokens.end * n_lines],
+            n_cols: self.n_cols,
+        }
     }
 }
 

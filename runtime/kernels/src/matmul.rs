@@ -77,7 +77,7 @@ pub struct Product<'a> {
 const PASS_TOKENS: usize = 128;
 
 /// Bytes of a pass's activations that panels take at a time, some columns after others: they stay in a second cache of four cores
-/// while [`GROUP_PANELS`] take their turn (of floats, 512 columns at least, which is twice as much). A core of a Zen 3 is as fast with
+/// while [`GROUP_PANELS`] take their turn. Floats are taken by whole rows, whose chains end there. A core of a Zen 3 is as fast with
 /// whole rows. With nothing behind 1 MiB of cache, as in a Raspberry Pi 4, 128 rows of 11 008 and 128 tokens, whose activations are
 /// 38 500 lines, read 236 600 lines from memory where they went by whole rows, and 135 900 (Q4_K at AVX2, the whole program,
 /// counted by cachegrind; no board was timed).
@@ -223,8 +223,8 @@ impl<'a> Task<'a> {
     }
 }
 
-/// Columns of a part for so many tokens; `None`: all. Pairs of runs, because sums of floats are joined after each.
+/// Columns of a part for so many tokens; `None`: all.
 fn part_cols(packing: Packing, n_tokens: usize) -> Option<usize> {
-    let n_pairs = PART_BYTES / (2 * n_tokens * packing.run_bytes());
-    (n_tokens >= PART_TOKENS).then_some(n_pairs.max(1) * 2 * RUN)
+    let run_bytes = packing.run_bytes().filter(|_| n_tokens >= PART_TOKENS)?;
+    Some((PART_BYTES / (n_tokens * run_bytes)).max(1) * RUN)
 }

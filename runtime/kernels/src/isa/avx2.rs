@@ -1,7 +1,9 @@
 //! AVX2, FMA and F16C. The loads take arrays, so that their bounds are checked by type; with them, kernels are safe.
 
+mod chains;
 mod pairs;
 
+pub(crate) use chains::{add_bf16, add_f16, add_f32};
 pub(crate) use pairs::add_pairs;
 
 use super::avx_vnni::AvxVnni;

@@ -61,6 +61,15 @@ pub(crate) fn store_floats(floats: &mut [f32; 16], x: __m512) {
     unsafe { _mm512_storeu_ps(floats.as_mut_ptr(), x) }
 }
 
+/// The numbers of a vector.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn floats_of(x: __m512) -> [f32; 16] {
+    let mut floats = [0.0; 16];
+    store_floats(&mut floats, x);
+    floats
+}
+
 /// Adds products of eight floats of two rows with the same eight to their sums.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]

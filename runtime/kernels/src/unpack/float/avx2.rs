@@ -2,48 +2,70 @@
 
 use super::{Panel, Results};
 use crate::activations::Floats;
-use crate::dot::float::{FEW, few, many};
-use crate::isa::avx2::{add_products, floats_of, join, load_16, load_32};
+use crate::dot::float::{Eights, Sums, add_eights, multiply as by_rows};
+use crate::isa::avx2::{add_bf16, add_f16, add_f32, add_products, floats_of, join, load_16, load_32};
 use blocks::{Bf16, Block, F16, F32};
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply_f32(_: impl Copy, panel: Panel<'_, F32>, x: Floats<'_>, results: &mut Results) {
-    multiply(panel, x, results, |w| floats_of(_mm256_castsi256_ps(load_32(bytemuck::cast_ref(w)))));
+    let load = |[w]: [&[F32; 8]; 1]| floats_of(_mm256_castsi256_ps(load_32(bytemuck::cast_ref(w))));
+    multiply(panel, x, results, load, |sums, [[a], [b], [c], [d]], x| add_f32(sums, [a, b, c, d], x));
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply_f16(_: impl Copy, panel: Panel<'_, F16>, x: Floats<'_>, results: &mut Results) {
-    multiply(panel, x, results, |w| floats_of(_mm256_cvtph_ps(load_16(bytemuck::cast_ref(w)))));
+    let load = |[w]: [&[F16; 8]; 1]| floats_of(_mm256_cvtph_ps(load_16(bytemuck::cast_ref(w))));
+    multiply(panel, x, results, load, |sums, [[a], [b], [c], [d]], x| add_f16(sums, [a, b, c, d], x));
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply_bf16(_: impl Copy, panel: Panel<'_, Bf16>, x: Floats<'_>, results: &mut Results) {
-    multiply(panel, x, results, |w| {
+    let load = |[w]: [&[Bf16; 8]; 1]| {
         let wide = _mm256_cvtepu16_epi32(load_16(bytemuck::cast_ref(w)));
         floats_of(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide)))
-    });
+    };
+    multiply(panel, x, results, load, |sums, [[a], [b], [c], [d]], x| add_bf16(sums, [a, b, c, d], x));
 }
 
-/// `load` makes floats of eight weights.
+/// Three tokens at a time, by `add_three`. `load` makes floats of eight weights.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn multiply<B: Block>(
     panel: Panel<'_, B>,
     x: Floats<'_>,
     results: &mut Results,
-    load: impl Fn(&[B; 8]) -> [f32; 8],
+    load: impl Fn([&[B; 8]; 1]) -> [f32; 8],
+    add_three: impl Fn(&mut Sums<8, 4, 3>, Eights<'_, B, 1, 4>, [&[[f32; 8]]; 3]),
 ) {
-    if results.len() <= FEW {
-        few(panel, x, results, load, |sums, w, x| add_products(sums, w, x), |chains| join(chains));
-    } else {
-        many::<8, 3, _>(
-            panel,
-            x,
-            results,
-            load,
-            |sums, w, x| add_products(sums, w, x),
-            |chains| join(chains),
-        );
+    for (i, results) in results.chunks_mut(3).enumerate() {
+        let x = x.from(3 * i);
+        let (add, join) = (|sums: &mut _, w: &_, x: &_| add_products(sums, w, x), |chains| join(chains));
+        match results.len() {
+            1 => by_rows::<8, 1, 8, 1, B>(
+                panel,
+                x,
+                results,
+                i == 0,
+                |sums, rows, x, ahead| add_eights(sums, rows, x, ahead, &load, add),
+                join,
+            ),
+            2 => by_rows::<8, 1, 4, 2, B>(
+                panel,
+                x,
+                results,
+                i == 0,
+                |sums, rows, x, ahead| add_eights(sums, rows, x, ahead, &load, add),
+                join,
+            ),
+            _ => by_rows::<8, 1, 4, 3, B>(
+                panel,
+                x,
+                results,
+                false,
+                |sums, rows, x, _| add_three(sums, rows, x),
+                join,
+            ),
+        }
     }
 }
