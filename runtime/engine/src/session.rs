@@ -254,9 +254,8 @@ impl<'m> Session<'m> {
         let n_vocab = self.model.config().n_vocab;
         let mut done = 0;
         for tokens in tokens.chunks(self.pass_tokens(tokens.len())) {
-            let n = tokens.len();
-            let first_wanted = (0..n).find(|place| wanted(done + place)).unwrap_or(n);
-            self.pass(tokens, if to_the_end { 0 } else { first_wanted }, see)?;
+            let first_wanted = (0..tokens.len()).find(|place| to_the_end || wanted(done + place));
+            self.pass(tokens, first_wanted.unwrap_or(tokens.len()), see)?;
             if self.beginning.len() == self.position {
                 let room = self.beginning.capacity() - self.position;
                 self.beginning.extend_from_slice(&tokens[..tokens.len().min(room)]);

@@ -13,12 +13,12 @@
 //! | Q4_1 Q5_1 | the same, then `acc = fma(m_w, f32(Σ a) · d_a, acc)` |
 //! | Q3_K Q6_K IQ4_XS TQ1_0 TQ2_0 | `acc = fma(f32(Σ_s scale_s · Σ q·a) · d_w, d_a, acc)`, all integers exact |
 //! | Q2_K Q4_K Q5_K | `t = fma(f32(Σ_s scale_s · Σ q·a), d_w, −(f32(Σ_s min_s · Σ a) · dmin_w))`, `acc = fma(t, d_a, acc)` |
-//! | F32 F16 BF16 | eight chains of fused multiply-adds, column `k` in chain `k mod 8`, over 512 columns and joined by a fixed tree; these stretches added in order |
+//! | F32 F16 BF16 | eight chains of fused multiply-adds, column `k` in chain `k mod 8`, joined by a fixed tree |
 //!
 //! The blocks of quantized weights follow each other in one chain per result: floats are never summed in parts. That a vector holds
 //! *one column of several rows* and not several columns of one row makes this free: a lane is a result, and a block's work in
 //! floats serves as many results as there are lanes. Float weights have no such work, and turning them costs more than a tree
-//! for each 512: there a vector is eight columns of one row.
+//! for each row: there a vector is eight columns of one row.
 //!
 //! Norms and softmax sum over 16 virtual lanes and a fixed tree; `exp`, sine and cosine are our own; attention's
 //! tiles start at position 0. What is left to the hardware is IEEE 754: additions, products, fused multiply-adds,
@@ -31,7 +31,7 @@
 //! the rows that follow are fetched, in four streams: rows are contiguous in the file, and a prefetcher in hardware
 //! follows each page of its own. For several tokens 256 columns of a panel are unpacked once into a tile in the first
 //! cache, and meet activations that lie as they are needed: 256 columns of one token after another, with their scales
-//! and sums.
+//! and sums. Float weights become floats in registers for any number of tokens, and are read row by row.
 //!
 //! * A **format** is a folder of `unpack`: what a block means, with a sibling for each level.
 //! * A **shape of sum** is a folder of `dot`: a float scale per 32, integer scales and minimums under a float per 256, floats.

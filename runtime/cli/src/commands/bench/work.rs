@@ -16,6 +16,8 @@ pub(super) struct Work {
     /// Multiplications of a weight by an activation in the layers, and then for the logits of a token that wants them.
     layer_macs_per_token: u64,
     output_macs: u64,
+    /// Of a layer's, those that a token which wants none is spared in the last: all but of keys and values.
+    last_layer_spared_macs: u64,
     /// Whether all matrices are multiplied as int8.
     #[serde(skip)]
     pub is_int8: bool,
@@ -38,6 +40,10 @@ impl Work {
         let read = file.tensors().iter().filter(|tensor| is_tied || tensor.name != "token_embd.weight");
         let macs = |matrix: &Matrix| matrix.n_rows as u64 * matrix.n_cols as u64;
         let output_macs = macs(&weights.output);
+        let spared = weights.layers.last().map_or(0, |last| {
+            let matrices = [&last.attn_q, &last.attn_output, &last.ffn_gate, &last.ffn_up, &last.ffn_down];
+            matrices.into_iter().map(macs).sum()
+        });
         let mut types = BTreeMap::new();
         for matrix in weights.matrices() {
             *types.entry(matrix.ty).or_insert(0) += 1;
@@ -52,6 +58,7 @@ impl Work {
             kv_bytes_per_token: MemoryPlan::new(model, options).kv_bytes_per_token,
             layer_macs_per_token: weights.matrices().map(macs).sum::<u64>() - output_macs,
             output_macs,
+            last_layer_spared_macs: spared,
             is_int8: types.keys().all(|ty| ty.is_quantized()),
             kernels: kernels.collect(),
         }
@@ -64,7 +71,8 @@ impl Work {
 
     /// Multiplications by weights in a prompt, whose last token alone gets logits.
     pub(super) fn prompt_macs(&self, test: Test) -> u64 {
-        self.layer_macs_per_token * test.n_tokens as u64 + self.output_macs
+        let n = test.n_tokens as u64;
+        self.layer_macs_per_token * n - self.last_layer_spared_macs * n.saturating_sub(1) + self.output_macs
     }
 
     /// `Q4_0 by avx512, Q6_K by avx2`.
