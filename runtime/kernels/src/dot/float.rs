@@ -78,6 +78,8 @@ pub(crate) fn add_eights<const V: usize, const P: usize, const R: usize, const T
 ) {
     let n = rows[0][0].len();
     let (rows, x) = (rows.map(|rows| rows.map(|row| &row[..n])), x.map(|x| &x[..n]));
+    // By value, or each product's sum is written to memory.
+    let mut new = *sums;
     for k in 0..n {
         if let Some(ahead) = &mut ahead {
             ahead.used(R * P * CHAINS * size_of::<B>());
@@ -85,10 +87,11 @@ pub(crate) fn add_eights<const V: usize, const P: usize, const R: usize, const T
         for r in 0..R {
             let vector = load(rows[r].map(|row| &row[k]));
             for t in 0..T {
-                add(&mut sums[t][r], &vector, &x[t][k]);
+                add(&mut new[t][r], &vector, &x[t][k]);
             }
         }
     }
+    *sums = new;
 }
 
 /// A row's last weights, and zeros.

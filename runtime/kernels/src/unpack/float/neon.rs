@@ -9,7 +9,10 @@ use core::arch::aarch64::*;
 
 #[target_feature(enable = "neon")]
 pub(super) fn multiply_f32(_: impl Copy, panel: Panel<'_, F32>, x: Floats<'_>, results: &mut Results) {
-    multiply(panel, x, results, |[w]| w.map(F32::to_f32));
+    multiply(panel, x, results, |[w]| {
+        let halves: &[[u8; 16]; 2] = bytemuck::cast_ref(w);
+        floats_of(halves.each_ref().map(|half| vreinterpretq_f32_u8(load_16(half))))
+    });
 }
 
 #[target_feature(enable = "neon")]
@@ -29,42 +32,37 @@ pub(super) fn multiply_bf16(_: impl Copy, panel: Panel<'_, Bf16>, x: Floats<'_>,
     });
 }
 
-/// Up to six tokens at a time. `load` makes floats of eight weights.
+/// Four tokens at a time, and what is left by twos and one. `load` makes floats of eight weights. With six tokens, whose sums
+/// would just fit the registers, the compiler kept some of them in memory.
 #[inline]
 #[target_feature(enable = "neon")]
 fn multiply<B: Block>(
     panel: Panel<'_, B>,
     x: Floats<'_>,
-    results: &mut Results,
+    mut results: &mut Results,
     load: impl Fn([&[B; 8]; 1]) -> [f32; 8],
 ) {
     let add = |sums: &mut _, w: &_, x: &_| add_products(sums, w, x);
+    let mut done = 0;
     macro_rules! tokens {
-        ($n_rows:literal, $n:literal, $x:expr, $results:expr, $fetches:expr) => {
+        ($n:literal, $n_rows:literal) => {{
+            let (now, later) = results.split_at_mut($n);
             by_rows::<8, 1, $n_rows, $n, B>(
                 panel,
-                $x,
-                $results,
-                $fetches,
+                x.from(done),
+                now,
+                done == 0,
                 |sums, rows, x, ahead| add_eights(sums, rows, x, ahead, &load, add),
                 |chains| join(chains),
-            )
-        };
+            );
+            (results, done) = (later, done + $n);
+        }};
     }
-    for (i, results) in results.chunks_mut(6).enumerate() {
-        let (x, fetches) = (x.from(6 * i), i == 0);
+    while !results.is_empty() {
         match results.len() {
-            0 => (),
-            1 => tokens!(8, 1, x, results, fetches),
-            2 => tokens!(4, 2, x, results, fetches),
-            3 => tokens!(4, 3, x, results, fetches),
-            4 => tokens!(2, 4, x, results, fetches),
-            5 => {
-                let (four, one) = results.split_at_mut(4);
-                tokens!(2, 4, x, four, fetches);
-                tokens!(8, 1, x.from(4), one, false);
-            }
-            _ => tokens!(2, 6, x, results, fetches),
+            1 => tokens!(1, 8),
+            2 | 3 => tokens!(2, 4),
+            _ => tokens!(4, 2),
         }
     }
 }
