@@ -10,6 +10,7 @@ use crate::activations::Floats;
 use crate::unpack::{Ahead, Panel, Results};
 use blocks::Block;
 use std::array;
+use std::ops::Range;
 
 /// Chains of a sum.
 pub(crate) const CHAINS: usize = 8;
@@ -20,13 +21,14 @@ pub(crate) type Sums<const V: usize, const R: usize, const T: usize> = [[[f32; V
 /// Eights of columns of the rows of `R` vectors, `P` each.
 pub(crate) type Eights<'a, B, const P: usize, const R: usize> = [[&'a [[B; CHAINS]]; P]; R];
 
-/// Multiplies a panel with the first `T` tokens of `x`, the rows of `R` vectors at a time: weights go from the file through
-/// registers, and where it `fetches`, the rows that come next are fetched.
+/// Multiplies rows of a panel with the first `T` tokens of `x`, the rows of `R` vectors at a time: weights go from the file
+/// through registers, and where it `fetches`, the rows that come next are fetched.
 ///
 /// `add` adds the products of eights of columns to their chains, and `join` makes sums of four rows' chains.
 #[inline(always)]
 pub(crate) fn multiply<const V: usize, const P: usize, const R: usize, const T: usize, B: Block>(
     panel: Panel<'_, B>,
+    rows: Range<usize>,
     x: Floats<'_>,
     results: &mut Results,
     fetches: bool,
@@ -35,7 +37,7 @@ pub(crate) fn multiply<const V: usize, const P: usize, const R: usize, const T: 
 ) {
     const { assert!((T * R * P).is_multiple_of(4), "chains are joined by four") };
     let x: [_; T] = array::from_fn(|t| x.token(t));
-    for first in (0..panel.n_rows()).step_by(R * P) {
+    for first in rows.step_by(R * P) {
         let rows: [[_; P]; R] = array::from_fn(|r| panel.rows(first + r * P).map(|row| row.as_chunks()));
         let mut ahead = fetches.then(|| panel.ahead(first + R * P, R * P));
         let mut sums = [[[0.0; V]; R]; T];

@@ -28,6 +28,10 @@ pub(super) fn multiply_bf16(_: impl Copy, panel: Panel<'_, Bf16>, x: Floats<'_>,
     multiply(panel, x, results, load, |sums, [[a], [b], [c], [d]], x| add_bf16(sums, [a, b, c, d], x));
 }
 
+/// Rows that meet one token after another: with three tokens, they stay in a second cache of 512 KiB. All of a panel came to
+/// 0.97 of what sixteen do with rows of 11 008 halves, and are as fast with rows of 4096 (Zen 3).
+const GROUP_ROWS: usize = 16;
+
 /// Three tokens at a time, by `add_three`. `load` makes floats of eight weights.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -38,34 +42,40 @@ fn multiply<B: Block>(
     load: impl Fn([&[B; 8]; 1]) -> [f32; 8],
     add_three: impl Fn(&mut Sums<8, 4, 3>, Eights<'_, B, 1, 4>, [&[[f32; 8]]; 3]),
 ) {
-    for (i, results) in results.chunks_mut(3).enumerate() {
-        let x = x.from(3 * i);
-        let (add, join) = (|sums: &mut _, w: &_, x: &_| add_products(sums, w, x), |chains| join(chains));
-        match results.len() {
-            1 => by_rows::<8, 1, 8, 1, B>(
-                panel,
-                x,
-                results,
-                i == 0,
-                |sums, rows, x, ahead| add_eights(sums, rows, x, ahead, &load, add),
-                join,
-            ),
-            2 => by_rows::<8, 1, 4, 2, B>(
-                panel,
-                x,
-                results,
-                i == 0,
-                |sums, rows, x, ahead| add_eights(sums, rows, x, ahead, &load, add),
-                join,
-            ),
-            _ => by_rows::<8, 1, 4, 3, B>(
-                panel,
-                x,
-                results,
-                false,
-                |sums, rows, x, _| add_three(sums, rows, x),
-                join,
-            ),
+    for first in (0..panel.n_rows()).step_by(GROUP_ROWS) {
+        for (i, results) in results.chunks_mut(3).enumerate() {
+            let (x, fetches) = (x.from(3 * i), i == 0);
+            let rows = first..panel.n_rows().min(first + GROUP_ROWS);
+            let (add, join) = (|sums: &mut _, w: &_, x: &_| add_products(sums, w, x), |chains| join(chains));
+            match results.len() {
+                1 => by_rows::<8, 1, 8, 1, B>(
+                    panel,
+                    rows,
+                    x,
+                    results,
+                    fetches,
+                    |sums, rows, x, ahead| add_eights(sums, rows, x, ahead, &load, add),
+                    join,
+                ),
+                2 => by_rows::<8, 1, 4, 2, B>(
+                    panel,
+                    rows,
+                    x,
+                    results,
+                    fetches,
+                    |sums, rows, x, ahead| add_eights(sums, rows, x, ahead, &load, add),
+                    join,
+                ),
+                _ => by_rows::<8, 1, 4, 3, B>(
+                    panel,
+                    rows,
+                    x,
+                    results,
+                    false,
+                    |sums, rows, x, _| add_three(sums, rows, x),
+                    join,
+                ),
+            }
         }
     }
 }

@@ -54,6 +54,7 @@ fn multiply<B: Block>(
         ($n:literal, $x:expr, $results:expr) => {
             by_rows::<16, 2, 4, $n, B>(
                 panel,
+                0..panel.n_rows(),
                 $x,
                 $results,
                 false,

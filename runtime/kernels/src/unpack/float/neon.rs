@@ -49,6 +49,7 @@ fn multiply<B: Block>(
             let (now, later) = results.split_at_mut($n);
             by_rows::<8, 1, $n_rows, $n, B>(
                 panel,
+                0..panel.n_rows(),
                 x.from(done),
                 now,
                 done == 0,
