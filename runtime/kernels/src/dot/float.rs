@@ -14,6 +14,8 @@
 //! from the even ones, which would be a definition of its own.
 
 pub(crate) mod scalar;
+#[cfg(test)]
+mod tests;
 
 use crate::activations::Floats;
 use crate::unpack::{Ahead, Panel, Results};
