@@ -1,4 +1,5 @@
-//! One pass through the model: tokens in, the residual stream out; then logits for those tokens that someone wants.
+//! One pass through the model: tokens in, the residual stream out, of those from the first that someone wants logits for; then
+//! these.
 //!
 //! A pass goes layer by layer, and in a layer batch by batch: however many tokens it has, it needs each weight during
 //! one layer only, and all that grows with its length is the residual stream and the cache.
@@ -92,7 +93,7 @@ impl Forward {
     }
 
     /// Sends tokens whose places in the cache begin at `first` through all layers. Their keys and values are in the cache afterwards,
-    /// and the residual stream of those from the `wanted`-th on waits for [`logits`](Self::logits). `watch` is told of each
+    /// and the residual stream of those from `first_wanted` on waits for [`logits`](Self::logits). `watch` is told of each
     /// part that is done, and of how many.
     ///
     /// # Errors
@@ -105,7 +106,7 @@ impl Forward {
         cache: &mut KvCache,
         tokens: &[u32],
         first: usize,
-        wanted: usize,
+        first_wanted: usize,
         watch: &mut Watch<'_>,
         see: See<'_>,
     ) -> Result<(), Error> {
@@ -124,7 +125,7 @@ impl Forward {
                     self.profile.end(Operation::Embedding);
                 }
                 let n_ending =
-                    if l + 1 < n_layers { 0 } else { batch.len().min(wanted.saturating_sub(start)) };
+                    if l + 1 < n_layers { 0 } else { batch.len().min(first_wanted.saturating_sub(start)) };
                 self.layer(source, team, (cache, l), l, batch, first + start, n_ending, see)?;
                 watch.tell(l * n_batches + i + 1, n_layers * n_batches)?;
             }
@@ -199,20 +200,18 @@ impl Forward {
         if n_ending == 0 {
             let qkv = [(&layer.attn_q, &mut *q), (&layer.attn_k, k), (&layer.attn_v, v)];
             multiply(source, team, packed, y, qkv, profile, Operation::Qkv)?;
-            kernels::rope(team, q, n_heads, head_dim, rope);
         } else {
-            // In the order of the file, whence they may come.
-            if n_going_on > 0 {
-                let query = [(&layer.attn_q, &mut *q)];
-                multiply(source, team, packed, &y[n_ending * dim..], query, profile, Operation::Qkv)?;
-                rope.fill(self.n_forgotten + first + n_ending, n_going_on);
-                kernels::rope(team, q, n_heads, head_dim, rope);
-                rope.fill(self.n_forgotten + first, n);
-            }
+            // Even without a token the queries' matrix comes first: weights that are streamed come in the order of the file.
+            let going_on = &y[n_ending * dim..];
+            multiply(source, team, packed, going_on, [(&layer.attn_q, &mut *q)], profile, Operation::Qkv)?;
             let kv = [(&layer.attn_k, &mut *k), (&layer.attn_v, v)];
             multiply(source, team, packed, y, kv, profile, Operation::Qkv)?;
         }
         kernels::rope(team, k, n_kv_heads, head_dim, rope);
+        if n_ending > 0 {
+            rope.fill(self.n_forgotten + first + n_ending, n_going_on);
+        }
+        kernels::rope(team, q, n_heads, head_dim, rope);
         if *rotates_keys {
             kernels::hadamard(team, q, head_dim);
             kernels::hadamard(team, k, head_dim);
@@ -266,7 +265,7 @@ impl Forward {
         Ok(())
     }
 
-    /// Logits after some tokens of the last pass, by their places in it: `n_vocab` numbers for each.
+    /// Logits after some tokens of the last pass, by their places in it, from its `first_wanted` on: `n_vocab` numbers for each.
     ///
     /// # Errors
     /// If weights cannot be read.

@@ -241,7 +241,7 @@ impl<'m> Session<'m> {
         })
     }
 
-    /// Does so. Those before the first that is wanted leave only keys and values in the last layer, unless they go on `to_the_end`.
+    /// Appends tokens. Those before the first that is wanted leave only keys and values in the last layer, unless they go on `to_the_end`.
     fn append(
         &mut self,
         tokens: &[u32],
@@ -297,8 +297,8 @@ impl<'m> Session<'m> {
         }
     }
 
-    /// Sends tokens through the layers, to their end from the `wanted`-th on.
-    fn pass(&mut self, tokens: &[u32], wanted: usize, see: See<'_>) -> Result<(), Error> {
+    /// Sends tokens through the layers, to their end from `first_wanted` on.
+    fn pass(&mut self, tokens: &[u32], first_wanted: usize, see: See<'_>) -> Result<(), Error> {
         let (n, position) = (tokens.len(), self.position);
         let Self { source, team, cache, plan, .. } = self;
         self.n_touched = self.n_touched.max(position + n);
@@ -315,7 +315,7 @@ impl<'m> Session<'m> {
         }
         let mut nobody = Watch::default();
         let watch = if n > 1 { &mut self.watch } else { &mut nobody };
-        let passed = self.forward.pass(source, team, cache, tokens, position, wanted, watch, see);
+        let passed = self.forward.pass(source, team, cache, tokens, position, first_wanted, watch, see);
         if let (Source::Streamed(stream), Some(_)) = (source, held_bytes) {
             stream.release();
         }

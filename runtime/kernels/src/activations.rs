@@ -229,10 +229,14 @@ fn pack_runs<R: Pack>(room: &mut [R], team: &Team, x: &[f32], n_cols: usize) {
 fn pack_lines(room: &mut [Line], team: &Team, x: &[f32], n_cols: usize) {
     let n_lines = row_lines(n_cols);
     let rows = &mut room[..x.len() / n_cols * n_lines];
-    team.for_each_piece(rows, n_lines, |token, row| {
-        let (row, rest) = bytemuck::cast_slice_mut(row).split_at_mut(n_cols);
-        row.copy_from_slice(&x[token * n_cols..][..n_cols]);
-        rest.fill(0.0);
+    let n_rows = (PACK_RUNS * RUN).div_ceil(n_cols);
+    team.for_each_piece(rows, n_rows * n_lines, |piece, rows| {
+        let x = x[piece * n_rows * n_cols..].chunks_exact(n_cols);
+        for (row, x) in rows.chunks_exact_mut(n_lines).zip(x) {
+            let (row, rest) = bytemuck::cast_slice_mut(row).split_at_mut(n_cols);
+            row.copy_from_slice(x);
+            rest.fill(0.0);
+        }
     });
 }
 
@@ -307,10 +311,10 @@ impl<'a> Floats<'a> {
         &bytemuck::cast_slice(&self.lines[token * n_lines..][..n_lines])[..self.n_cols.div_ceil(8)]
     }
 
-    /// All but the first tokens.
+    /// All but the first `n` tokens.
     #[inline(always)]
-    pub(crate) fn from(&self, token: usize) -> Self {
-        Self { lines: &self.lines[token * row_lines(self.n_cols)..], ..*self }
+    pub(crate) fn skip(&self, n: usize) -> Self {
+        Self { lines: &self.lines[n * row_lines(self.n_cols)..], ..*self }
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn multiply<const V: usize, const P: usize, const R: usize, const T: 
     add: impl Fn(&mut Sums<V, R, T>, Eights<'_, B, P, R>, [&[[f32; CHAINS]]; T], Option<&mut Ahead>),
     join: impl Fn([[f32; CHAINS]; 4]) -> [f32; 4],
 ) {
-    const { assert!((T * R * P).is_multiple_of(4), "chains are joined by four") };
+    const { assert!(V == P * CHAINS && (T * R * P).is_multiple_of(4), "chains are joined by four") };
     let x: [_; T] = array::from_fn(|t| x.token(t));
     for first in rows.step_by(R * P) {
         let rows: [[_; P]; R] = array::from_fn(|r| panel.rows(first + r * P).map(|row| row.as_chunks()));

@@ -16,7 +16,7 @@ pub(super) struct Work {
     /// Multiplications of a weight by an activation in the layers, and then for the logits of a token that wants them.
     layer_macs_per_token: u64,
     output_macs: u64,
-    /// Of a layer's, those that a token which wants none is spared in the last: all but of keys and values.
+    /// Multiplications that the last layer is spared for a token without logits: all but of keys and values.
     last_layer_spared_macs: u64,
     /// Whether all matrices are multiplied as int8.
     #[serde(skip)]

@@ -32,7 +32,8 @@ pub(super) fn multiply_bf16(_: impl Copy, panel: Panel<'_, Bf16>, x: Floats<'_>,
 /// 0.97 of what sixteen do with rows of 11 008 halves, and are as fast with rows of 4096 (Zen 3).
 const GROUP_ROWS: usize = 16;
 
-/// Three tokens at a time, by `add_three`. `load` makes floats of eight weights.
+/// Three tokens at a time, by `add_three`. `load` makes floats of eight weights. The processor's own prefetcher follows four rows: with the
+/// next ones fetched after every 32 eights three tokens read 14.0 to 14.1 GB/s with F16, and without 14.5 to 15.9 (two cores of a Zen 3).
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn multiply<B: Block>(
@@ -44,7 +45,7 @@ fn multiply<B: Block>(
 ) {
     for first in (0..panel.n_rows()).step_by(GROUP_ROWS) {
         for (i, results) in results.chunks_mut(3).enumerate() {
-            let (x, fetches) = (x.from(3 * i), i == 0);
+            let (x, fetches) = (x.skip(3 * i), i == 0);
             let rows = first..panel.n_rows().min(first + GROUP_ROWS);
             let (add, join) = (|sums: &mut _, w: &_, x: &_| add_products(sums, w, x), |chains| join(chains));
             match results.len() {

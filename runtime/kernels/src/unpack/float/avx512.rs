@@ -51,25 +51,25 @@ fn multiply<B: Block>(
 ) {
     let add = |sums: &mut _, w: &_, x: &_| add_products(sums, w, x);
     macro_rules! tokens {
-        ($n:literal, $x:expr, $results:expr) => {
+        ($n:literal, $x:expr, $results:expr, $fetches:expr) => {
             by_rows::<16, 2, 4, $n, B>(
                 panel,
                 0..panel.n_rows(),
                 $x,
                 $results,
-                false,
+                $fetches,
                 |sums, rows, x, ahead| add_eights(sums, rows, x, ahead, &load, add),
                 |chains| join(chains),
             )
         };
     }
     for (i, results) in results.chunks_mut(6).enumerate() {
-        let x = x.from(6 * i);
+        let x = x.skip(6 * i);
         match results.len() {
             0..=3 => few(x, results),
-            4 => tokens!(4, x, results),
-            5 => tokens!(5, x, results),
-            _ => tokens!(6, x, results),
+            4 => tokens!(4, x, results, i == 0),
+            5 => tokens!(5, x, results, i == 0),
+            _ => tokens!(6, x, results, i == 0),
         }
     }
 }

@@ -50,7 +50,7 @@ fn multiply<B: Block>(
             by_rows::<8, 1, $n_rows, $n, B>(
                 panel,
                 0..panel.n_rows(),
-                x.from(done),
+                x.skip(done),
                 now,
                 done == 0,
                 |sums, rows, x, ahead| add_eights(sums, rows, x, ahead, &load, add),
