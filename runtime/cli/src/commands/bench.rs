@@ -2,8 +2,9 @@
 //!
 //! A rate alone does not say whether a kernel or the machine is slow; a share of a limit does. Making a token reads all
 //! weights once, so its limit is the bandwidth of memory; reading a prompt multiplies every weight for each of its
-//! tokens (in the last layer only those of keys and values), so its limit is the peak of the instruction that multiplies. On a machine that others use too both move from
-//! second to second: they are measured by turns with the model, and medians are compared.
+//! tokens (in the last layer only those of keys and values), so its limit is the peak of the instruction that multiplies.
+//! On a machine that others use too both move from second to second: they are measured by turns with the model, and
+//! medians are compared.
 //!
 //! `--against ggml` (a feature) does the same with llama.cpp: our run, theirs, ours, theirs, and the ratio of each pair.
 

@@ -43,39 +43,31 @@ fn multiply<B: Block>(
     load: impl Fn([&[B; 8]; 1]) -> [f32; 8],
     add_three: impl Fn(&mut Sums<8, 4, 3>, Eights<'_, B, 1, 4>, [&[[f32; 8]]; 3]),
 ) {
+    let (add, join) = (|sums: &mut _, w: &_, x: &_| add_products(sums, w, x), |chains| join(chains));
     for first in (0..panel.n_rows()).step_by(GROUP_ROWS) {
+        let rows = first..panel.n_rows().min(first + GROUP_ROWS);
         for (i, results) in results.chunks_mut(3).enumerate() {
-            let (x, fetches) = (x.skip(3 * i), i == 0);
-            let rows = first..panel.n_rows().min(first + GROUP_ROWS);
-            let (add, join) = (|sums: &mut _, w: &_, x: &_| add_products(sums, w, x), |chains| join(chains));
+            macro_rules! tokens {
+                ($n:literal, $n_rows:literal, $fetches:expr, $add:expr) => {
+                    by_rows::<8, 1, $n_rows, $n, B>(
+                        panel,
+                        rows.clone(),
+                        x.skip(3 * i),
+                        results,
+                        $fetches,
+                        $add,
+                        join,
+                    )
+                };
+            }
             match results.len() {
-                1 => by_rows::<8, 1, 8, 1, B>(
-                    panel,
-                    rows,
-                    x,
-                    results,
-                    fetches,
-                    |sums, rows, x, ahead| add_eights(sums, rows, x, ahead, &load, add),
-                    join,
-                ),
-                2 => by_rows::<8, 1, 4, 2, B>(
-                    panel,
-                    rows,
-                    x,
-                    results,
-                    fetches,
-                    |sums, rows, x, ahead| add_eights(sums, rows, x, ahead, &load, add),
-                    join,
-                ),
-                _ => by_rows::<8, 1, 4, 3, B>(
-                    panel,
-                    rows,
-                    x,
-                    results,
-                    false,
-                    |sums, rows, x, _| add_three(sums, rows, x),
-                    join,
-                ),
+                1 => {
+                    tokens!(1, 8, i == 0, |sums, rows, x, ahead| add_eights(sums, rows, x, ahead, &load, add))
+                }
+                2 => {
+                    tokens!(2, 4, i == 0, |sums, rows, x, ahead| add_eights(sums, rows, x, ahead, &load, add))
+                }
+                _ => tokens!(3, 4, false, |sums, rows, x, _| add_three(sums, rows, x)),
             }
         }
     }
