@@ -25,6 +25,27 @@ const MAX_LOGITS_BYTES: usize = 16 << 20;
 /// the batch's way through the layer there.
 pub(crate) type See<'a> = &'a mut dyn FnMut(&[&Matrix], &[f32]) -> ControlFlow<()>;
 
+/// Tokens that go through all layers together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pass<'a> {
+    pub(crate) tokens: &'a [u32],
+    /// The place in the cache of the first.
+    pub(crate) first: usize,
+    /// The first of them that someone wants logits for: `tokens.len()` if none.
+    pub(crate) first_wanted: usize,
+}
+
+/// Tokens of a pass that go through a layer at once.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    /// Their places in the pass.
+    pub(crate) places: Range<usize>,
+    /// The place in the cache of the first.
+    pub(crate) first: usize,
+    /// How many of the first end here, with their keys and values, which is where most of a layer's work begins.
+    pub(crate) n_ending: usize,
+}
+
 /// The buffers of a pass.
 #[derive(Debug)]
 pub(crate) struct Forward {
@@ -92,21 +113,17 @@ impl Forward {
         float_bytes.saturating_add(Activations::n_bytes(batch, max_cols(config), &types(model)) as u64)
     }
 
-    /// Sends tokens whose places in the cache begin at `first` through all layers. Their keys and values are in the cache afterwards,
-    /// and the residual stream of those from `first_wanted` on waits for [`logits`](Self::logits). `watch` is told of each
-    /// part that is done, and of how many.
+    /// Sends tokens through all layers. Their keys and values are in the cache afterwards, and the residual stream of those from
+    /// the first that is wanted on waits for [`logits`](Self::logits). `watch` is told of each part that is done, and of how many.
     ///
     /// # Errors
     /// If weights cannot be read, or `watch` ends it.
-    #[expect(clippy::too_many_arguments, reason = "one caller, which has them apart")]
     pub(crate) fn pass(
         &mut self,
         source: &mut Source<'_>,
         team: &Team,
         cache: &mut KvCache,
-        tokens: &[u32],
-        first: usize,
-        first_wanted: usize,
+        Pass { tokens, first, first_wanted }: Pass<'_>,
         watch: &mut Watch<'_>,
         see: See<'_>,
     ) -> Result<(), Error> {
@@ -119,14 +136,15 @@ impl Forward {
         let (n_batches, n_layers) = (batches().len(), model.config().n_layers);
         for l in 0..n_layers {
             for (i, start) in batches().enumerate() {
-                let batch = start..tokens.len().min(start + step);
+                let places = start..tokens.len().min(start + step);
                 if l == 0 || n_batches > 1 {
-                    self.place(first + start, batch.len());
+                    self.place(first + start, places.len());
                     self.profile.end(Operation::Embedding);
                 }
-                let n_ending =
-                    if l + 1 < n_layers { 0 } else { batch.len().min(first_wanted.saturating_sub(start)) };
-                self.layer(source, team, (cache, l), l, batch, first + start, n_ending, see)?;
+                let n_unwanted = places.len().min(first_wanted.saturating_sub(start));
+                let n_ending = if l + 1 < n_layers { 0 } else { n_unwanted };
+                let batch = Batch { places, first: first + start, n_ending };
+                self.layer(source, team, (cache, l), l, batch, see)?;
                 watch.tell(l * n_batches + i + 1, n_layers * n_batches)?;
             }
             source.end_layer();
@@ -161,28 +179,23 @@ impl Forward {
         &mut self.x
     }
 
-    /// Sends a batch, which is a part of the pass and begins at position `first`, for which it was
-    /// [placed](Self::place), through layer `l`, whose keys and values are those of a layer of the cache. The way of the first
-    /// `n_ending` tokens ends there, with their keys and values, which is where most of a layer's work begins.
-    #[expect(clippy::too_many_arguments, reason = "its callers have them apart")]
+    /// Sends a batch that was [placed](Self::place) through layer `l`, whose keys and values are those of a layer of the cache.
     pub(crate) fn layer(
         &mut self,
         source: &mut Source<'_>,
         team: &Team,
         (cache, cached): (&mut KvCache, usize),
         l: usize,
-        batch: Range<usize>,
-        first: usize,
-        n_ending: usize,
+        Batch { places, first, n_ending }: Batch,
         see: See<'_>,
     ) -> Result<(), Error> {
         let model = source.model();
         let config = model.config();
         let Config { dim, ffn_dim, n_heads, n_kv_heads, head_dim, norm_eps, .. } = *config;
-        let (n, q_dim, kv_dim) = (batch.len(), config.q_dim(), config.kv_dim());
+        let (n, q_dim, kv_dim) = (places.len(), config.q_dim(), config.kv_dim());
         let n_going_on = n - n_ending;
         let Self { packed, rope, rotates_keys, profile, .. } = self;
-        let x = &mut self.x[batch.start * dim..batch.end * dim];
+        let x = &mut self.x[places.start * dim..places.end * dim];
         let y = &mut self.y[..n * dim];
         let q = &mut self.q[..n_going_on * q_dim];
         let k = &mut self.k[..n * kv_dim];

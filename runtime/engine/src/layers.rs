@@ -8,7 +8,7 @@
 //! A layer may be run with other weights than the file's, and may leave the streams as they were: so a layer that was
 //! quantized can be seen to act on what quantized layers below it made.
 
-use crate::forward::{Forward, See};
+use crate::forward::{Batch, Forward, See};
 use crate::kv_cache::KvCache;
 use crate::source::Source;
 use crate::{Config, Error, Matrix, Model, machine};
@@ -158,7 +158,8 @@ impl<'m> Layers<'m> {
         for places in batches(window * *context..(window + 1) * *context, *batch) {
             let first = places.start - window * *context;
             forward.place(first, places.len());
-            forward.layer(source, team, (cache, 0), layer, places, first, 0, see)?;
+            let batch = Batch { places, first, n_ending: 0 };
+            forward.layer(source, team, (cache, 0), layer, batch, see)?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! A conversation with a model: its cache, its scratch, its threads.
 
-use crate::forward::{Forward, See, logits_rows};
+use crate::forward::{Forward, Pass, See, logits_rows};
 use crate::kv_cache::KvCache;
 use crate::machine::MemoryWatch;
 use crate::profile::Profile;
@@ -299,9 +299,9 @@ impl<'m> Session<'m> {
 
     /// Sends tokens through the layers, to their end from `first_wanted` on.
     fn pass(&mut self, tokens: &[u32], first_wanted: usize, see: See<'_>) -> Result<(), Error> {
-        let (n, position) = (tokens.len(), self.position);
+        let (n, first) = (tokens.len(), self.position);
         let Self { source, team, cache, plan, .. } = self;
-        self.n_touched = self.n_touched.max(position + n);
+        self.n_touched = self.n_touched.max(first + n);
         let held_bytes = if n > self.batch { plan.held_bytes(self.n_touched, n) } else { None };
         if let Source::Streamed(stream) = source {
             stream.check()?;
@@ -313,9 +313,9 @@ impl<'m> Session<'m> {
                 stream.hold(bytes / 2);
             }
         }
-        let mut nobody = Watch::default();
-        let watch = if n > 1 { &mut self.watch } else { &mut nobody };
-        let passed = self.forward.pass(source, team, cache, tokens, position, first_wanted, watch, see);
+        let watch = if n > 1 { &mut self.watch } else { &mut Watch::default() };
+        let pass = Pass { tokens, first, first_wanted };
+        let passed = self.forward.pass(source, team, cache, pass, watch, see);
         if let (Source::Streamed(stream), Some(_)) = (source, held_bytes) {
             stream.release();
         }
