@@ -146,6 +146,7 @@ impl Forward {
                 let batch = Batch { places, first: first + start, n_ending };
                 self.layer(source, team, (cache, l), l, batch, see)?;
                 watch.tell(l * n_batches + i + 1, n_layers * n_batches)?;
+                self.profile.begin(); // what it did belongs to no operation
             }
             source.end_layer();
         }

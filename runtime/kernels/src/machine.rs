@@ -121,8 +121,10 @@ pub fn operation_seconds(team: &Team) -> f64 {
     times[N / 2].as_secs_f64()
 }
 
-/// Rounds that a thread multiplies at a time: well above what handing them out costs.
-const ROUNDS: usize = 1 << 16;
+/// Rounds that a thread multiplies at a time, well above what handing them out costs, and how many such shares a pass has for each
+/// thread: one whose core is slower for a while takes fewer of them.
+const ROUNDS: usize = 1 << 14;
+const SHARES: usize = 8;
 
 /// Multiplications of bytes, each with an addition, that the team's threads do together in a second by the instruction
 /// that products at this level are made of: independent chains of it in registers, the best of the passes that fit
@@ -145,7 +147,7 @@ fn peak(team: &Team, time: Duration, chains: impl Fn(Isa) -> usize + Sync) -> f6
     while best == 0.0 || start.elapsed() < time {
         done.store(0, Ordering::Relaxed);
         let pass = Instant::now();
-        team.for_each(n, 1, |range| {
+        team.for_each(SHARES * n, 1, |range| {
             for _ in range {
                 done.fetch_add(chains(isa), Ordering::Relaxed);
             }

@@ -3,8 +3,8 @@
 //! A rate alone does not say whether a kernel or the machine is slow; a share of a limit does. Making a token reads all
 //! weights once, so its limit is the bandwidth of memory; reading a prompt multiplies every weight for each of its
 //! tokens (in the last layer only those of keys and values), so its limit is the peak of the instruction that multiplies.
-//! On a machine that others use too both move from second to second: they are measured by turns with the model, and
-//! medians are compared.
+//! On a machine that others use too both move from second to second: they are looked at while the model runs, between the
+//! layers of a prompt and the tokens of a text, and a run is compared with the mean of what was seen during it.
 //!
 //! `--against ggml` (a feature) does the same with llama.cpp: our run, theirs, ours, theirs, and the ratio of each pair.
 
@@ -169,7 +169,7 @@ fn measure_model(
         let mut session = generation::new_session(&model, &options)?;
         let mut bench = Bench { session: &mut session, tokens: &tokens, limits, progress: &progress };
         for &test in tests {
-            let measured = bench.measure(test, args.repetitions, work.is_int8)?;
+            let measured = bench.measure(test, args.repetitions, work.limit(test))?;
             rows.push(Row::new(threads, test, &measured, &work, args.profile));
         }
     }

@@ -5,7 +5,7 @@ use engine::MemoryPlan;
 use kernels::{Isa, ReadLimit, Team};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Memory that is read to know its bandwidth: a server's caches hold hundreds of MiB.
 const READ_BYTES: u64 = 1 << 30;
@@ -13,9 +13,32 @@ const READ_BYTES: u64 = 1 << 30;
 /// What a machine with little memory spares for it at least: more than its caches hold.
 const MIN_READ_BYTES: u64 = 64 << 20;
 
-/// How long a limit is measured before each repetition: a few passes.
-const READ_TIME: Duration = Duration::from_millis(100);
-const INT8_TIME: Duration = Duration::from_millis(20);
+/// How long the machine is looked at before anything is measured, and how long while a model runs.
+const TIME: Duration = Duration::from_millis(100);
+const LOOK_TIME: Duration = Duration::from_millis(4);
+
+/// What bounds a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Limit {
+    /// Bytes read from memory.
+    Bandwidth,
+    /// Multiplications of bytes with their additions.
+    Int8,
+    /// Fused multiply-adds of floats.
+    F32,
+}
+
+impl Limit {
+    /// As a person reads it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Bandwidth => "bandwidth",
+            Self::Int8 => "int8 peak",
+            Self::F32 => "peak of floats",
+        }
+    }
+}
 
 /// The limits of the machine for one number of threads.
 #[derive(Serialize)]
@@ -49,26 +72,40 @@ impl Limits {
         team.expect("one of the numbers that limits are measured for")
     }
 
-    pub(super) fn read_bytes_per_second(&self, n_threads: usize) -> f64 {
-        self.memory.bytes_per_second(self.team(n_threads), READ_TIME)
-    }
-
-    pub(super) fn int8_per_second(&self, n_threads: usize) -> f64 {
-        kernels::int8_peak(self.team(n_threads), INT8_TIME)
+    /// What a limit comes to at this moment.
+    pub(super) fn per_second(&self, limit: Limit, n_threads: usize) -> f64 {
+        let team = self.team(n_threads);
+        match limit {
+            Limit::Bandwidth => self.memory.bytes_per_second(team, Duration::ZERO),
+            Limit::Int8 => mean(|| kernels::int8_peak(team, Duration::ZERO)),
+            Limit::F32 => mean(|| kernels::f32_peak(team, Duration::ZERO)),
+        }
     }
 
     pub(super) fn machine(&self, n_threads: usize) -> Result<Machine, Error> {
         let mut int8_macs_per_second = BTreeMap::new();
         for isa in Isa::available() {
-            int8_macs_per_second.insert(isa.name(), kernels::int8_peak(&team(n_threads, isa)?, INT8_TIME));
+            int8_macs_per_second.insert(isa.name(), kernels::int8_peak(&team(n_threads, isa)?, TIME));
         }
         Ok(Machine {
             threads: n_threads,
-            read_bytes_per_second: self.read_bytes_per_second(n_threads),
+            read_bytes_per_second: self.memory.bytes_per_second(self.team(n_threads), TIME),
             int8_macs_per_second,
             operation_seconds: kernels::operation_seconds(self.team(n_threads)),
         })
     }
+}
+
+/// The mean of the passes for a moment: the best of them is what a neighbour's pauses leave.
+fn mean(pass: impl Fn() -> f64) -> f64 {
+    pass(); // wakes who sleeps
+    let (start, mut n, mut seconds) = (Instant::now(), 0.0, 0.0);
+    while n == 0.0 || start.elapsed() < LOOK_TIME {
+        // All do the same work.
+        seconds += pass().recip();
+        n += 1.0;
+    }
+    n / seconds
 }
 
 fn team(n_threads: usize, isa: Isa) -> Result<Team, Error> {

@@ -1,11 +1,14 @@
 //! A measurement: what is fed to whom, and how often.
 
-use super::limits::Limits;
+use super::limits::{Limit, Limits};
 use crate::error::Error;
 use crate::interrupt;
 use crate::progress::Progress;
 use engine::{Profile, Session};
 use serde::{Serialize, Serializer};
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// One thing to measure.
@@ -53,13 +56,21 @@ pub(super) trait Subject {
 
     /// Feeds the test's tokens after its depth, once more.
     fn time(&mut self, test: Test, tokens: &[u32]) -> Result<Duration, Error> {
+        self.time_each(test, tokens, || ())
+    }
+
+    /// The same, and calls `between` after each step, whose time does not count.
+    fn time_each(&mut self, test: Test, tokens: &[u32], between: impl Fn()) -> Result<Duration, Error> {
         interrupt::check()?;
         self.truncate(test.depth);
-        let start = Instant::now();
+        let mut time = Duration::ZERO;
         for tokens in tokens[test.depth..test.context()].chunks(test.step()) {
+            let start = Instant::now();
             self.feed(tokens)?;
+            time += start.elapsed();
+            between();
         }
-        Ok(start.elapsed())
+        Ok(time)
     }
 }
 
@@ -69,8 +80,10 @@ impl Subject for Session<'_> {
     }
 
     fn feed(&mut self, tokens: &[u32]) -> Result<(), Error> {
-        Session::feed(self, tokens)?;
-        Ok(())
+        match Session::feed(self, tokens) {
+            Err(engine::Error::Stopped) => interrupt::check(),
+            fed => Ok(fed.map(drop)?),
+        }
     }
 }
 
@@ -78,38 +91,102 @@ impl Subject for Session<'_> {
 pub(super) struct Bench<'a, 'm> {
     pub session: &'a mut Session<'m>,
     pub tokens: &'a [u32],
-    pub limits: &'a Limits,
+    pub limits: &'m Limits,
     pub progress: &'a Progress,
 }
 
-/// The times of a test, the limit before each, and where the time of all of them went.
+/// The times of a test, the limit during each, and where the time of all of them went.
 pub(super) struct Measured {
     pub times: Vec<Duration>,
-    /// Bytes a second read from memory for a text, bytes multiplied a second for a prompt; none for one of float weights.
+    /// In its unit a second; none where there is none.
     pub limits: Vec<f64>,
     pub profile: Profile,
 }
 
-impl Bench<'_, '_> {
-    /// Limit, test, limit, test; before that the test once, not counted.
-    pub(super) fn measure(&mut self, test: Test, repetitions: u32, is_int8: bool) -> Result<Measured, Error> {
+impl<'m> Bench<'_, 'm> {
+    /// The test once, not counted, and then so often; meanwhile the limit again and again, between the layers of a prompt
+    /// and the tokens of a text.
+    pub(super) fn measure(
+        &mut self,
+        test: Test,
+        repetitions: u32,
+        limit: Option<Limit>,
+    ) -> Result<Measured, Error> {
         let Self { session, tokens, limits, progress } = self;
+        let (limits, n_threads): (&'m Limits, _) = (limits, session.n_threads());
+        let look = move || limit.map(|limit| limits.per_second(limit, n_threads));
+        let looks = Rc::new(Looks::new());
+        let in_pass = Rc::clone(&looks);
+        session.watch(move |_, _| {
+            in_pass.take(look);
+            if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
         session.prepare(test, tokens)?;
         progress.add(test.context() as u64);
         session.take_profile();
-        let n_threads = session.n_threads();
         let mut measured = Measured { times: Vec::new(), limits: Vec::new(), profile: Profile::default() };
         for _ in 0..repetitions {
-            if !test.is_prompt {
-                measured.limits.push(limits.read_bytes_per_second(n_threads));
-            } else if is_int8 {
-                measured.limits.push(limits.int8_per_second(n_threads));
-            }
-            measured.times.push(session.time(test, tokens)?);
+            looks.begin();
+            let time = match test.is_prompt {
+                true => session.time(test, tokens)? - looks.time.get(),
+                false => session.time_each(test, tokens, || looks.take(look))?,
+            };
+            measured.times.push(time);
+            measured.limits.extend(looks.mean());
             progress.add(test.n_tokens as u64);
         }
+        session.watch(|_, _| ControlFlow::Continue(()));
         measured.profile = session.take_profile();
         Ok(measured)
+    }
+}
+
+/// Looks at a limit while a test runs. Where other programs take what they find, a limit moves within a run, and its best
+/// moment is nothing to compare a run with.
+struct Looks {
+    began: Cell<Instant>,
+    time: Cell<Duration>,
+    sum: Cell<f64>,
+    n: Cell<u32>,
+}
+
+/// Looks take one of so many parts of the time, but for the first.
+const PARTS: u32 = 5;
+
+impl Looks {
+    /// None yet.
+    fn new() -> Self {
+        Self {
+            began: Cell::new(Instant::now()),
+            time: Cell::default(),
+            sum: Cell::default(),
+            n: Cell::default(),
+        }
+    }
+
+    /// Forgets those of the last run.
+    fn begin(&self) {
+        self.began.set(Instant::now());
+        self.time.take();
+        self.sum.take();
+        self.n.take();
+    }
+
+    /// Looks, if there is time.
+    fn take(&self, look: impl FnOnce() -> Option<f64>) {
+        let start = Instant::now();
+        if self.n.get() > 0 && self.time.get() * PARTS > start - self.began.get() {
+            return;
+        }
+        if let Some(rate) = look() {
+            self.sum.set(self.sum.get() + rate);
+            self.n.set(self.n.get() + 1);
+            self.time.set(self.time.get() + start.elapsed());
+        }
+    }
+
+    fn mean(&self) -> Option<f64> {
+        (self.n.get() > 0).then(|| self.sum.get() / f64::from(self.n.get()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What was measured, as a table for people and as JSON for programs.
 
-use super::limits::Machine;
+use super::limits::{Limit, Machine};
 use super::measure::{Measured, Test, median};
 use super::start::FirstToken;
 use super::work::Work;
@@ -47,9 +47,10 @@ pub(super) struct Row {
     tokens_per_second: f64,
     /// Each repetition's, in their order.
     seconds: Vec<f64>,
-    /// What was measured before each of them: bytes read a second for a text, bytes multiplied a second for a prompt.
+    limit: Option<Limit>,
+    /// What it came to while each of them ran, a second.
     limits: Vec<f64>,
-    /// Of the median limit, weights and cache counted for a text, weights alone for a prompt.
+    /// Of it, in the middle of the repetitions; weights and cache counted for a text, weights alone for a prompt.
     share: Option<f64>,
     /// The same without the time between the products by weights.
     share_in_products: Option<f64>,
@@ -81,12 +82,9 @@ impl Row {
     ) -> Self {
         let seconds: Vec<f64> = measured.times.iter().map(Duration::as_secs_f64).collect();
         let middle = median(seconds.iter().copied()).unwrap_or(f64::NAN);
-        let bytes_per_token = work.bytes_per_token(test);
-        let done = match test.is_prompt {
-            true => work.prompt_macs(test) as f64,
-            false => bytes_per_token as f64 * test.n_tokens as f64,
-        };
-        let share = median(measured.limits.iter().copied()).map(|limit| done / middle / limit);
+        let done = work.done(test);
+        let share =
+            median(seconds.iter().zip(&measured.limits).map(|(seconds, limit)| done / seconds / limit));
         let profile = &measured.profile;
         let products = part(profile, |operation| operation.is_product());
         Self {
@@ -94,11 +92,12 @@ impl Row {
             threads,
             tokens_per_second: test.n_tokens as f64 / middle,
             seconds,
+            limit: work.limit(test),
             limits: measured.limits.clone(),
             share,
             share_in_products: share.filter(|_| test.is_prompt).map(|share| share / products),
             attention_share_of_time: part(profile, |operation| operation == Operation::Attention),
-            bytes_per_token,
+            bytes_per_token: work.bytes_per_token(test),
             profile: with_profile.then(|| steps(measured, test.n_tokens)),
             #[cfg(feature = "ggml")]
             against: Vec::new(),
@@ -123,11 +122,15 @@ impl Row {
         let spread = format!("{}–{}", units::digits(slowest), units::digits(fastest));
         let attention = percent(self.attention_share_of_time);
         let bytes = units::bytes(self.bytes_per_token);
-        let note = match (self.share.map(percent), self.share_in_products.map(percent)) {
+        let share = self
+            .share
+            .zip(self.limit)
+            .map(|(share, limit)| format!("{} of the {}", percent(share), limit.name()));
+        let note = match (share, self.share_in_products.map(percent)) {
             (Some(all), Some(products)) => {
-                format!("{all} of the int8 peak, {products} in products; attention {attention} of the time")
+                format!("{all}, {products} in products; attention {attention} of the time")
             }
-            (Some(share), None) => format!("{share} of the bandwidth, {bytes} a token"),
+            (Some(share), None) => format!("{share}, {bytes} a token"),
             (None, _) => format!("attention {attention} of the time"),
         };
         let rate = units::digits(self.tokens_per_second);

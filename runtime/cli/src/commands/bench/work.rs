@@ -1,5 +1,6 @@
 //! What a model has to do for a token, counted from its file.
 
+use super::limits::Limit;
 use super::measure::Test;
 use engine::{Matrix, MemoryPlan, Model, SessionOptions};
 use serde::Serialize;
@@ -18,9 +19,8 @@ pub(super) struct Work {
     output_macs: u64,
     /// Multiplications that the last layer is spared for a token without logits: all but of keys and values.
     last_layer_spared_macs: u64,
-    /// Whether all matrices are multiplied as int8.
-    #[serde(skip)]
-    pub is_int8: bool,
+    /// What bounds a prompt; `None`: some matrices are of floats, and some are not.
+    prompt_limit: Option<Limit>,
     kernels: Vec<Kernel>,
 }
 
@@ -59,8 +59,23 @@ impl Work {
             layer_macs_per_token: weights.matrices().map(macs).sum::<u64>() - output_macs,
             output_macs,
             last_layer_spared_macs: spared,
-            is_int8: types.keys().all(|ty| ty.is_quantized()),
+            prompt_limit: [(true, Limit::Int8), (false, Limit::F32)]
+                .into_iter()
+                .find_map(|(q, limit)| types.keys().all(|ty| ty.is_quantized() == q).then_some(limit)),
             kernels: kernels.collect(),
+        }
+    }
+
+    /// What bounds a test.
+    pub(super) fn limit(&self, test: Test) -> Option<Limit> {
+        if test.is_prompt { self.prompt_limit } else { Some(Limit::Bandwidth) }
+    }
+
+    /// What a test does of that which its limit counts.
+    pub(super) fn done(&self, test: Test) -> f64 {
+        match test.is_prompt {
+            true => self.prompt_macs(test) as f64,
+            false => self.bytes_per_token(test) as f64 * test.n_tokens as f64,
         }
     }
 
@@ -70,7 +85,7 @@ impl Work {
     }
 
     /// Multiplications by weights in a prompt, whose last token alone gets logits.
-    pub(super) fn prompt_macs(&self, test: Test) -> u64 {
+    fn prompt_macs(&self, test: Test) -> u64 {
         let n = test.n_tokens as u64;
         self.layer_macs_per_token * n - self.last_layer_spared_macs * n.saturating_sub(1) + self.output_macs
     }
