@@ -151,11 +151,21 @@ pub(crate) fn settled(mut x: __m256i) -> __m256i {
     x
 }
 
-/// The first sixteen bytes of eight blocks, turned: less work than to gather what a block begins with from each.
+/// The first sixteen bits of eight blocks, and the sixteen after them.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn heads<B: Block>(blocks: [&B; 8]) -> [__m256i; 4] {
-    transpose(blocks.map(|block| bytemuck::bytes_of(block).first_chunk().expect("sixteen bytes and more")))
+pub(crate) fn heads<B: Block>(blocks: [&B; 8]) -> [__m128i; 2] {
+    let [a, b, c, d, e, f, g, h] = sixteen(blocks).map(|bytes| load_16(bytes));
+    let (ab, cd) = (_mm_unpacklo_epi16(a, b), _mm_unpacklo_epi16(c, d));
+    let (ef, gh) = (_mm_unpacklo_epi16(e, f), _mm_unpacklo_epi16(g, h));
+    let (a_d, e_h) = (_mm_unpacklo_epi32(ab, cd), _mm_unpacklo_epi32(ef, gh));
+    [_mm_unpacklo_epi64(a_d, e_h), _mm_unpackhi_epi64(a_d, e_h)]
+}
+
+/// The first sixteen bytes of eight blocks.
+#[inline(always)]
+pub(crate) fn sixteen<B: Block>(blocks: [&B; 8]) -> [&[u8; 16]; 8] {
+    blocks.map(|block| bytemuck::bytes_of(block).first_chunk().expect("sixteen bytes and more"))
 }
 
 /// Eight halves as floats.
@@ -190,6 +200,13 @@ pub(crate) fn high_halves(lanes: __m256i) -> __m256 {
     low_halves(_mm256_srli_epi32::<16>(lanes))
 }
 
+/// Sixteen bytes and sixteen more.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn side_by_side(low: &[u8; 16], high: &[u8; 16]) -> __m256i {
+    _mm256_set_m128i(load_16(high), load_16(low))
+}
+
 /// Sixteen bytes of eight rows, turned: vector `j` has bytes `4j … 4j + 3` of row `r` in its 32-bit lane `r`.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -203,8 +220,11 @@ pub(crate) fn transpose(rows: [&[u8; 16]; 8]) -> [__m256i; 4] {
 pub(crate) fn transpose_from<const FIRST: i32>(rows: [&[u8; 16]; 8]) -> [__m256i; 4] {
     let [r0, r1, r2, r3, r4, r5, r6, r7] = rows;
     // Rows r and r + 4 side by side: what follows works in halves of 128 bits.
-    let [a, b, c, d] = [[r4, r0], [r5, r1], [r6, r2], [r7, r3]]
-        .map(|[high, low]| _mm256_bsrli_epi128::<FIRST>(_mm256_set_m128i(load_16(high), load_16(low))));
+    let [a, b, c, d] = [[r4, r0], [r5, r1], [r6, r2], [r7, r3]].map(|[high, low]| {
+        let high = settled(_mm256_broadcastsi128_si256(load_16(high)));
+        let low = _mm256_castsi128_si256(load_16(low));
+        _mm256_bsrli_epi128::<FIRST>(_mm256_blend_epi32::<0xf0>(low, high))
+    });
     let (ab_low, ab_high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
     let (cd_low, cd_high) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
     [
@@ -263,10 +283,18 @@ fn add_bits<const J: i32>(nibbles: __m256i, high: __m256i) -> __m256i {
     _mm256_or_si256(nibbles, _mm256_and_si256(set, _mm256_set1_epi8(16)))
 }
 
+/// The nibbles of sixteen bytes of two rows: the low ones of both, then the high ones.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) fn nibble_pair([a, b]: [&[u8; 16]; 2]) -> [__m256i; 2] {
+    let (both, low) = (side_by_side(a, b), _mm256_set1_epi8(15));
+    [_mm256_and_si256(both, low), _mm256_and_si256(_mm256_srli_epi16::<4>(both), low)]
+}
+
 /// What nibbles stand for.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn levels(nibbles: [__m256i; 8], levels: &[i8; 16]) -> [__m256i; 8] {
+pub(crate) fn levels<const N: usize>(nibbles: [__m256i; N], levels: &[i8; 16]) -> [__m256i; N] {
     let levels = _mm256_broadcastsi128_si256(load_16(bytemuck::cast_ref(levels)));
     nibbles.map(|nibbles| _mm256_shuffle_epi8(levels, nibbles))
 }

@@ -2,19 +2,39 @@
 
 use super::{Panel, Results};
 use crate::activations::Per32;
-use crate::dot::per_32::avx2::{Unpacked, multiply as dot};
-use crate::isa::avx2::{Level, heads, low_halves, nibbles, transpose};
+use crate::dot::per_32::avx2::{Scales, multiply_pairs as dot};
+use crate::isa::avx2::{Level, heads, nibble_pair, nibbles, transpose};
 use blocks::Q4_0;
+use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply(level: impl Level, panel: Panel<'_, Q4_0>, x: Per32<'_>, results: &mut Results) {
-    dot::<4, 8, _, _>(level, panel, x, results, |blocks| unpack(blocks));
+    dot::<4, 8, _, _>(
+        level,
+        panel,
+        x,
+        results,
+        |blocks| turned(blocks),
+        |blocks| pair(blocks),
+        |blocks| scales(blocks),
+    );
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn unpack(blocks: [&Q4_0; 8]) -> Unpacked {
-    let [d, ..] = heads(blocks);
-    let q = nibbles(transpose(blocks.map(|block| &block.q)));
-    Unpacked { q, d: low_halves(d), m: None }
+fn turned(blocks: [&Q4_0; 8]) -> [__m256i; 8] {
+    nibbles(transpose(blocks.map(|block| &block.q)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn pair(blocks: [&Q4_0; 2]) -> [__m256i; 2] {
+    nibble_pair(blocks.map(|block| &block.q))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn scales(blocks: [&Q4_0; 8]) -> Scales {
+    let [d, _] = heads(blocks);
+    Scales { d: _mm256_cvtph_ps(d), m: None }
 }
