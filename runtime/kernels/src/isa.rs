@@ -104,14 +104,6 @@ pub(crate) fn prefetch(address: *const u8) {
     let _ = address;
 }
 
-/// The same number, of which the compiler knows no more: it is neither computed again nor in advance.
-#[inline(always)]
-pub(crate) fn opaque(mut x: usize) -> usize {
-    // SAFETY: no instruction at all, only a comment that names the register.
-    unsafe { core::arch::asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
-    x
-}
-
 /// The names of the levels of this architecture, the scalar first.
 const NAMES: &[&str] = &[
     "scalar",

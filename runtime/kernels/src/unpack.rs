@@ -1,6 +1,8 @@
 //! What each format adds: how its blocks become the integers, scales and minimums that the dot shapes of [`crate::dot`]
 //! multiply. One module per format, its levels as siblings of equal shape below it.
 
+#[cfg(target_arch = "x86_64")]
+mod eight;
 mod float;
 mod iq4_nl;
 mod iq4_xs;
@@ -19,7 +21,7 @@ mod tq1_0;
 mod tq2_0;
 
 use crate::activations::{Activations, Packing, Part};
-use crate::isa::{Isa, LINE, opaque, prefetch};
+use crate::isa::{Isa, LINE, prefetch};
 use blocks::Block;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -113,19 +115,6 @@ impl<'a, B: Block> Panel<'a, B> {
         Group { rows: self.rows(first).map(<[B]>::as_ptr), n_blocks: self.n_blocks, blocks: PhantomData }
     }
 
-    /// The eight rows from `first` on, which there are.
-    #[inline(always)]
-    pub(crate) fn eight(&self, first: usize) -> Eight<'a, B> {
-        let rows = &self.blocks[first * self.stride..][..7 * self.stride + self.n_blocks];
-        let stride = self.stride * size_of::<B>();
-        Eight {
-            first: rows.as_ptr(),
-            strides: [1, 3, 5, 7].map(|n| opaque(n * stride)),
-            n_blocks: self.n_blocks,
-            blocks: PhantomData,
-        }
-    }
-
     /// The `n` rows from `first` on, which may be those of the next panel, as what is fetched while others are used. For panels of
     /// whole rows.
     #[inline(always)]
@@ -184,30 +173,6 @@ impl<'a, B, const N: usize> Group<'a, B, N> {
         // SAFETY: each of the pointers is that of a slice of n_blocks, which lives as long as the panel's matrix. One
         // check for all rows: N of them are a quarter of what a block's products take.
         self.rows.map(|row| unsafe { &*row.add(b) })
-    }
-}
-
-/// Eight consecutive rows, none of them past the last.
-pub(crate) struct Eight<'a, B> {
-    first: *const B,
-    /// Bytes from the first row to the second, the fourth, the sixth and the eighth: with these and their doubles an address needs
-    /// no register of its own.
-    strides: [usize; 4],
-    n_blocks: usize,
-    blocks: PhantomData<&'a [B]>,
-}
-
-impl<'a, B> Eight<'a, B> {
-    /// Block `b` of each row.
-    #[inline(always)]
-    pub(crate) fn blocks(&self, b: usize) -> [&'a B; 8] {
-        assert!(b < self.n_blocks, "a row has {} blocks", self.n_blocks);
-        // SAFETY: block b of the first of eight rows that the matrix has.
-        let block = opaque(unsafe { self.first.add(b) } as usize) as *const u8;
-        let [one, three, five, seven] = self.strides;
-        [0, one, 2 * one, three, 4 * one, five, 2 * three, seven]
-            // SAFETY: the same block of the rows after it, in the matrix that lives as long as 'a.
-            .map(|stride| unsafe { &*block.add(stride).cast() })
     }
 }
 
