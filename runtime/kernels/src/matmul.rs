@@ -73,8 +73,9 @@ pub struct Product<'a> {
     pub first: usize,
 }
 
-/// Tokens of a pass: a panel is unpacked often enough to matter only below that.
-const PASS_TOKENS: usize = 128;
+/// Tokens of a pass: a panel is unpacked often enough to matter only below that. A multiple of the three, four or six that kernels
+/// take at once: 512 tokens go in 86 sixes that way, and by passes of 128 in 88.
+const PASS_TOKENS: usize = 132;
 
 /// Bytes of a pass's activations that panels take at a time, some columns after others: they stay in a second cache of four cores
 /// while [`GROUP_PANELS`] take their turn. Floats are taken by whole rows, whose chains end there. A core of a Zen 3 is as fast with
