@@ -52,8 +52,8 @@
 //! | 128 tokens | 522 303 177 | 485 288 115 | 524 236 210 | 428 189 182 | 128 96 95 |
 //!
 //! AVX2's figures, and F16's at every level, are those of kernels that were written anew since, on a Zen 3. One of its cores, whose int8 units do 163 and which
-//! reads 16 GB/s of memory, comes to 106 with Q4_0, 63 with Q8_0, 118 with Q4_K, 110 with Q6_K and 48 with F16 for 126 tokens, and reads
-//! 16, 23, 23, 20 and 37 GB/s from its caches for a token alone, which waits for instructions and not for memory there
+//! reads 14 to 24 GB/s of memory, comes to 103 with Q4_0, 62 with Q8_0, 117 with Q4_K, 110 with Q6_K and 48 with F16 for 126 tokens, and reads
+//! 22, 29, 23, 19 and 38 GB/s from its caches for a token alone
 //! (`--example cached avx2`).
 //!
 //! What limits AVX-512 at many tokens: two of three ports multiply, convert and scale, so that a block of 32 with a float

@@ -173,7 +173,7 @@ impl<'a> Task<'a> {
     }
 
     fn run(&self, share: &Share<'_>) {
-        // On the stack, so that nothing is shared or allocated; few tokens should not pay for clearing 64 KiB.
+        // On the stack, so that nothing is shared or allocated; few tokens should not pay for clearing all of it.
         if share.tokens.len() < PART_TOKENS {
             self.multiply(share, &mut [[0.0; PANEL_ROWS]; GROUP_PANELS * PART_TOKENS]);
         } else {

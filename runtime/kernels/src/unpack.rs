@@ -1,5 +1,5 @@
 //! What each format adds: how its blocks become the integers, scales and minimums that the dot shapes of [`crate::dot`]
-//! multiply. One module per format, its levels as siblings of equal shape below it.
+//! multiply. One module per format, its levels as siblings of equal shape below it; `eight` has addresses of rows, for x86-64.
 
 #[cfg(target_arch = "x86_64")]
 mod eight;

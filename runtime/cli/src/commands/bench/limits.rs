@@ -13,7 +13,8 @@ const READ_BYTES: u64 = 1 << 30;
 /// What a machine with little memory spares for it at least: more than its caches hold.
 const MIN_READ_BYTES: u64 = 64 << 20;
 
-/// How long the machine is looked at before anything is measured, and how long while a model runs.
+/// How long the machine is looked at before anything is measured, and how long its units while a model runs; memory is read
+/// twice then.
 const TIME: Duration = Duration::from_millis(100);
 const LOOK_TIME: Duration = Duration::from_millis(4);
 

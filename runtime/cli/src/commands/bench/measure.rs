@@ -61,10 +61,10 @@ pub(super) trait Subject {
 
     /// The same, and calls `between` after each step, whose time does not count.
     fn time_each(&mut self, test: Test, tokens: &[u32], between: impl Fn()) -> Result<Duration, Error> {
-        interrupt::check()?;
         self.truncate(test.depth);
         let mut time = Duration::ZERO;
         for tokens in tokens[test.depth..test.context()].chunks(test.step()) {
+            interrupt::check()?;
             let start = Instant::now();
             self.feed(tokens)?;
             time += start.elapsed();
@@ -128,7 +128,11 @@ impl<'m> Bench<'_, 'm> {
         for _ in 0..repetitions {
             looks.begin();
             let time = match test.is_prompt {
-                true => session.time(test, tokens)? - looks.time.get(),
+                true => {
+                    let time = session.time(test, tokens)? - looks.time.get();
+                    looks.first(look); // a pass of one token tells nobody
+                    time
+                }
                 false => session.time_each(test, tokens, || looks.take(look))?,
             };
             measured.times.push(time);
@@ -170,6 +174,13 @@ impl Looks {
         self.time.take();
         self.sum.take();
         self.n.take();
+    }
+
+    /// Looks, if nobody has.
+    fn first(&self, look: impl FnOnce() -> Option<f64>) {
+        if self.n.get() == 0 {
+            self.take(look);
+        }
     }
 
     /// Looks, if there is time.

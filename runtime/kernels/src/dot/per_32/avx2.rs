@@ -6,7 +6,7 @@
 //! 326). On one of them a step of three tokens with a tile in the first cache comes to 113 with Q4_0 and to 71 with Q8_0, whose
 //! weights are numbers of 16 bits there: as two times four bits they came to 60, as bytes without their signs to 65.
 //!
-//! A token alone is multiplied by pairs of rows ([`alone`]), but with five bits, whose last one costs more that way (Q5_0 from the
+//! A token alone is multiplied by pairs of rows ([`alone`]), but for types with a fifth bit of its own, which costs more that way (Q5_0 from the
 //! caches 15.1 GB/s a core turned, 13.7 by pairs). From memory, prefetches one group ahead in four streams were the best of two, eight,
 //! sixteen and one, of the first cache's and of passing ones, of every second line, of the rows' own next lines, and of loads in
 //! their place (Q4_0, one core: 12.5 GB/s, none at all 8, the others between).
@@ -65,7 +65,7 @@ pub(crate) fn multiply<const BITS: u32, const OFFSET: i32, B: Block, L: Level>(
     }
 }
 
-/// Likewise for types of four and eight bits; a token alone is multiplied with `pair`s: the first sixteen columns of two rows, and then
+/// Likewise for types of four and eight bits, or levels of five with an offset; a token alone is multiplied with `pair`s: the first sixteen columns of two rows, and then
 /// the others.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -117,7 +117,9 @@ impl Columns {
         } else {
             let sums = pairs
                 .map(|[a, b]| _mm256_add_epi16(_mm256_maddubs_epi16(a, low), _mm256_maddubs_epi16(b, high)));
-            // Sixteen of four bits fit (16 · 15 · 127 = 30 480).
+            // Sixteen of four bits fit (16 · 15 · 127 = 30 480). With five they overflow and come back, as what repays the offset
+            // leaves −16 … 15 (16 · 16 · 127 = 32 512).
+            const { assert!(BITS <= 4 || BITS == 8 || OFFSET == 16, "what 16 bits hold") };
             let mut sum = turned(sums, |a, b| _mm256_add_epi16(a, b));
             if OFFSET != 0 {
                 sum = _mm256_add_epi16(sum, self.repaid);
