@@ -52,9 +52,8 @@
 //! | 128 tokens | 522 303 177 | 485 288 115 | 524 236 210 | 428 189 182 | 128 96 95 |
 //!
 //! AVX2's figures, and F16's at every level, are those of kernels that were written anew since, on a Zen 3. One of its cores, whose int8 units do 163 and which
-//! reads 14 to 24 GB/s of memory, comes to 103 with Q4_0, 62 with Q8_0, 117 with Q4_K, 110 with Q6_K and 48 with F16 for 126 tokens, and reads
-//! 22, 29, 23, 19 and 38 GB/s from its caches for a token alone
-//! (`--example cached avx2`).
+//! reads 14 to 25 GB/s of memory, comes to 103 with Q4_0, 62 with Q8_0, 117 with Q4_K, 110 with Q6_K and 48 with F16 for 126 tokens, and reads
+//! 22, 29, 23, 19 and 38 GB/s from its caches for a token alone (`--example cached avx2`).
 //!
 //! What limits AVX-512 at many tokens: two of three ports multiply, convert and scale, so that a block of 32 with a float
 //! scale of its own cannot pass 0.73 of the peak here, and a loop of nothing else reached 0.67. Tried and lost, for 128

@@ -7,7 +7,7 @@
 //! weights are numbers of 16 bits there: as two times four bits they came to 60, as bytes without their signs to 65.
 //!
 //! A token alone is multiplied by pairs of rows ([`alone`]), but for types with a fifth bit of its own, which costs more that way (Q5_0 from the
-//! caches 15.1 GB/s a core turned, 13.7 by pairs). From memory, prefetches one group ahead in four streams were the best of two, eight,
+//! caches 14.7 GB/s a core turned, 13.7 by pairs). From memory, prefetches one group ahead in four streams were the best of two, eight,
 //! sixteen and one, of the first cache's and of passing ones, of every second line, of the rows' own next lines, and of loads in
 //! their place (Q4_0, one core: 12.5 GB/s, none at all 8, the others between).
 
@@ -15,6 +15,7 @@ mod alone;
 mod products;
 
 use crate::activations::{Per32, Run32};
+use crate::isa::LINE;
 use crate::isa::avx2::{Level, load_floats, store_floats, upper};
 use crate::unpack::{PANEL_ROWS, Panel, Results};
 use blocks::Block;
@@ -39,6 +40,9 @@ const STEP_TOKENS: usize = 3;
 
 /// Tiles of a panel: what tokens bring into the first cache is used for all its rows.
 const PAIRS: usize = PANEL_ROWS / (8 * GROUPS);
+
+/// Lines of memory that a core asks for before it waits.
+const FETCHES: usize = 24;
 
 /// From this many tokens on, a tile of unpacked weights in the first cache is worth its stores and loads.
 const TILE_TOKENS: usize = 5;
@@ -65,8 +69,8 @@ pub(crate) fn multiply<const BITS: u32, const OFFSET: i32, B: Block, L: Level>(
     }
 }
 
-/// Likewise for types of four and eight bits, or levels of five with an offset; a token alone is multiplied with `pair`s: the first sixteen columns of two rows, and then
-/// the others.
+/// Likewise for types of four and eight bits, or levels of five with an offset; a token alone is multiplied with `pair`s: the first
+/// sixteen columns of two rows, and then the others.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(crate) fn multiply_pairs<const BITS: u32, const OFFSET: i32, B: Block, L: Level>(
@@ -98,6 +102,8 @@ fn stream<const BITS: u32, const OFFSET: i32, const T: usize, B: Block, L: Level
     turned: impl Fn([&B; 8]) -> [__m256i; 8],
     scales: impl Fn([&B; 8]) -> Scales,
 ) {
+    // What follows is fetched a run at a time where that is not too much: a block's loop is shorter without.
+    let at_once = const { 8 * TILE_BLOCKS * size_of::<B>() <= FETCHES * LINE };
     for group in first_group..panel.n_rows().div_ceil(8) {
         let rows = panel.group::<8>(8 * group);
         let mut ahead = panel.ahead(8 * (group + 1), 8);
@@ -110,8 +116,13 @@ fn stream<const BITS: u32, const OFFSET: i32, const T: usize, B: Block, L: Level
             let first = run * TILE_BLOCKS;
             let x: &[Run32; T] = x.at(run).first_chunk().expect("a step's tokens");
             let n = TILE_BLOCKS.min(n_blocks - first);
+            if at_once {
+                ahead.used(8 * n * size_of::<B>());
+            }
             for b in 0..n {
-                ahead.used(8 * size_of::<B>());
+                if !at_once {
+                    ahead.used(8 * size_of::<B>());
+                }
                 let blocks = rows.blocks(first + b);
                 let w = Taken::bytes::<BITS>(level, turned(blocks), scales(blocks));
                 let sums = products::<BITS, OFFSET, 1, T>(level, [&w.q], x, b);

@@ -1,13 +1,14 @@
 //! A token alone: sixteen columns of two rows are a vector, and what is turned for eight rows is not their weights but what their
 //! products come to, which is a quarter as much.
 //!
-//! From the caches of a Zen 3 a core reads Q4_0 with 22.0 GB/s where it read 17.3 with the weights turned, Q4_1 with 22.7 (18.2), Q8_0
-//! with 28.5 (22.8), IQ4_NL with 14.5 (11.1), MXFP4 as before. Of its four pipes
-//! for vectors three add, blend and mask, two of these multiply, and the fourth shuffles, shifts and converts with one of the three: additions
-//! alone come to 2.9 a cycle, products with as many additions to 2.5. So sums are turned by shuffles and additions (18.4 by products with ones
-//! and packing), and scales are brought together by shuffles (19.1 by blends of what lies around them). Addresses of eight rows, each in a register of its own, had most of them fetched
-//! from the stack again (19.7). Tried without gain: weights fetched into the first cache a run ahead, one group of rows, the order of
-//! instructions written down. All that a group needs is there in 16 cycles of a loop without memory, in which 144 bytes are 29 GB/s.
+//! From the caches of a Zen 3 a core reads Q4_0 with 22.0 GB/s where it read 17.3 with the weights turned, Q4_1 with 22.8 (18.2), Q8_0
+//! with 28.8 (22.8), IQ4_NL with 14.6 (11.1), MXFP4 as before. Of its four pipes for vectors three add, blend and mask, two of these
+//! multiply, and the fourth shuffles, shifts and converts with one of the three: additions alone come to 2.9 a cycle, products
+//! with as many additions to 2.5. So sums are turned by shuffles and additions (18.4 by products with ones and packing), and scales are
+//! brought together by shuffles (19.1 by blends of what lies around them). Addresses of eight rows, each in a register of its own,
+//! had most of them fetched from the stack again (19.7). Tried without gain: weights fetched into the first cache a run ahead, one
+//! group of rows, the order of instructions written down. All that a group needs is there in 16 cycles of a loop without memory,
+//! in which 144 bytes are 29 GB/s.
 
 use super::{Scales, TILE_BLOCKS, added};
 use crate::activations::{Per32, Run32};
