@@ -4,7 +4,7 @@ use crate::bad_output::Disk;
 use crate::{Ended, arg, deep_checkpoint, llamita};
 use rustix::fs::{FallocateFlags, fallocate};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -22,7 +22,7 @@ fn file_that_ends(folder: &Path, end: &str) -> Option<PathBuf> {
     names(folder).iter().find(|name| name.ends_with(end)).map(|name| folder.join(name))
 }
 
-fn convert(checkpoint: &Path, output: &Path, more: &[&str]) -> std::process::Command {
+fn convert(checkpoint: &Path, output: &Path, more: &[&str]) -> Command {
     let mut command = llamita(["convert", arg(checkpoint), "--type", "q5_1", "-o", arg(output)]);
     command.args(more).stderr(Stdio::piped());
     command
@@ -70,9 +70,8 @@ fn killed_at_any_moment_it_goes_on_and_the_file_is_the_same() {
     }
 
     // And once when something is there for certain.
-    let child = convert(&checkpoint, &output, &[]).spawn().expect("the binary runs");
-    wait_for_lines(&out, 30);
-    kill(child);
+    let kill = |child: &mut Child| child.kill().expect("it can be killed");
+    stopped(&output, 30, || convert(&checkpoint, &output, &[]), kill);
     // Whoever was killed may not know of --resume.
     let ended = Ended::from(convert(&checkpoint, &output, &[]).output().expect("the binary runs"));
     assert!(ended.status == Some(0) && is_right(), "{}", ended.stderr);
@@ -80,17 +79,38 @@ fn killed_at_any_moment_it_goes_on_and_the_file_is_the_same() {
     assert_eq!(names(&out), ["m.gguf"]);
 }
 
-/// Waits until a conversion's journal has so many lines.
-fn wait_for_lines(folder: &Path, n: usize) {
+/// Starts a conversion and stops it when its journal has so many lines; a fast machine may have ended it by then, and it is
+/// started anew.
+fn stopped(output: &Path, n_lines: usize, call: impl Fn() -> Command, stop: impl Fn(&mut Child)) -> Ended {
+    for _ in 0..100 {
+        let mut child = call().spawn().expect("the binary runs");
+        if wait_for_lines(&mut child, output.parent().expect("a folder"), n_lines) {
+            stop(&mut child);
+        }
+        let ended = Ended::from(child.wait_with_output().expect("it ends"));
+        if ended.status != Some(0) {
+            return ended;
+        }
+        std::fs::remove_file(output).expect("it was written");
+    }
+    panic!("each of a hundred conversions ended before it was stopped");
+}
+
+/// Waits until a conversion's journal has so many lines; false if it has ended before.
+fn wait_for_lines(child: &mut Child, folder: &Path, n: usize) -> bool {
     let start = Instant::now();
     let n_lines = || {
         let journal = file_that_ends(folder, ".journal").and_then(|path| std::fs::read_to_string(path).ok());
         journal.map_or(0, |text| text.lines().count())
     };
     while n_lines() < n {
+        if child.try_wait().expect("its state").is_some() {
+            return false;
+        }
         assert!(start.elapsed() < Duration::from_secs(60), "nothing was converted");
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_micros(200));
     }
+    true
 }
 
 #[test]
@@ -104,10 +124,8 @@ fn a_signal_keeps_what_is_done_if_it_is_to_go_on() {
     let out = folder.path().join("out");
     std::fs::create_dir(&out).expect("a folder");
     let output = out.join("m.gguf");
-    let child = convert(&checkpoint, &output, &["--resume"]).spawn().expect("the binary runs");
-    wait_for_lines(&out, 20);
-    crate::ends::signal(&child, rustix::process::Signal::INT);
-    let ended = Ended::from(child.wait_with_output().expect("it ends"));
+    let interrupt = |child: &mut Child| crate::ends::signal(child, rustix::process::Signal::INT);
+    let ended = stopped(&output, 20, || convert(&checkpoint, &output, &["--resume"]), interrupt);
     assert_eq!(ended.status, Some(130), "{}", ended.stderr);
     for says in ["nothing of this file is there", "what is done is kept", "interrupted"] {
         assert!(ended.stderr.contains(says), "{says}: {}", ended.stderr);
@@ -142,8 +160,8 @@ fn a_full_disk_keeps_what_is_done_if_it_is_to_go_on() {
         command.stderr(Stdio::piped());
         command
     };
-    let child = convert().spawn().expect("the binary runs");
-    wait_for_lines(&out, 3);
+    let mut child = convert().spawn().expect("the binary runs");
+    assert!(wait_for_lines(&mut child, &out, 3), "it ended before the disk was full");
     // Something else takes the disk.
     let other = std::fs::File::create(folder.path().join("other")).expect("a file");
     let takes = |mib: u64| fallocate(&other, FallocateFlags::empty(), 0, mib << 20).is_ok();
