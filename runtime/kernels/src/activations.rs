@@ -113,19 +113,19 @@ pub(crate) struct Run32 {
 #[repr(C, align(64))]
 pub(crate) struct Run256 {
     pub(crate) q: [[i8; 16]; 16],
-    /// Σq of each 16, and of each 8.
+    pub(crate) d: f32,
+    /// Σq of each 32, of each 16, and of each 8.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only x86-64 sums so in 16 bits"))]
+    pub(crate) sums_of_32: [i16; 8],
     pub(crate) sums: [i16; 16],
     #[cfg_attr(
         not(target_arch = "x86_64"),
         allow(dead_code, reason = "only unsigned weights have an offset to repay")
     )]
     pub(crate) sums_of_8: [i16; 32],
-    /// Σq of each 32, and what repays 32 that were added to each weight: [`offsets`] of each 16.
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only AVX2 sums in 16 bits"))]
-    pub(crate) sums_of_32: [i16; 8],
+    /// What repays 32 that were added to each weight: [`offsets`] of each 16.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only AVX2 sums in 16 bits"))]
     pub(crate) offsets: [[i16; 2]; 16],
-    pub(crate) d: f32,
 }
 
 /// Sixteen columns for float weights.

@@ -5,6 +5,8 @@
 //! that is written for each level, and [`Isa::run`], for plain code that is compiled for each level.
 
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
@@ -32,7 +34,8 @@ pub enum Isa {
     /// With dot products of bytes: Intel's laptops since 2021, AMD's since Zen 5.
     #[cfg(target_arch = "x86_64")]
     AvxVnni(avx_vnni::AvxVnni),
-    /// AVX-512 F, BW, VL, DQ and VNNI over AVX2, FMA and F16C: Intel's servers since 2019, AMD since Zen 4.
+    /// AVX-512 F, BW, VL, DQ and VNNI over AVX2, FMA and F16C: Intel's servers since 2019, AMD since Zen 4. Also `amx`, which is
+    /// this with products of tiles of bytes for many tokens: Intel's servers since 2023, where the system permits it.
     #[cfg(target_arch = "x86_64")]
     Avx512(avx512::Avx512),
     /// NEON as every 64-bit Arm has it.
@@ -56,7 +59,7 @@ macro_rules! dispatch {
         $crate::isa::dispatch!($isa, $name($($arg),*), level => avx2::$name(level.avx2(), $($arg),*))
     };
     ($isa:expr, $name:ident($($arg:expr),* $(,)?) and avx512) => {
-        $crate::isa::dispatch!($isa, $name($($arg),*), _level => avx512::$name($($arg),*))
+        $crate::isa::dispatch!($isa, $name($($arg),*), level => avx512::$name(level, $($arg),*))
     };
     ($isa:expr, $name:ident($($arg:expr),*), $avx512:ident => $call:expr) => {
         match $isa {
@@ -113,6 +116,8 @@ const NAMES: &[&str] = &[
     "avxvnni",
     #[cfg(target_arch = "x86_64")]
     "avx512",
+    #[cfg(target_arch = "x86_64")]
+    "amx",
     #[cfg(target_arch = "aarch64")]
     "neon",
     #[cfg(target_arch = "aarch64")]
@@ -137,6 +142,8 @@ impl Isa {
             avx_vnni::AvxVnni::detect().map(Self::AvxVnni),
             #[cfg(target_arch = "x86_64")]
             avx512::Avx512::detect().map(Self::Avx512),
+            #[cfg(target_arch = "x86_64")]
+            avx512::Avx512::detect().and_then(avx512::Avx512::with_tiles).map(Self::Avx512),
             #[cfg(target_arch = "aarch64")]
             neon::Neon::detect().map(Self::Neon),
             #[cfg(target_arch = "aarch64")]
@@ -163,6 +170,8 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::AvxVnni(_) => "avxvnni",
             #[cfg(target_arch = "x86_64")]
+            Self::Avx512(level) if level.amx().is_some() => "amx",
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512(_) => "avx512",
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) => "neon",
@@ -183,6 +192,15 @@ impl Isa {
             Self::Avx512(_) => 16,
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) | Self::DotProd(_) | Self::I8mm(_) => 4,
+        }
+    }
+
+    /// Whether many tokens are multiplied by tiles.
+    pub(crate) fn has_tiles(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(level) => level.amx().is_some(),
+            _ => false,
         }
     }
 
@@ -229,6 +247,9 @@ macro_rules! sibling {
             $crate::Isa::AvxVnni(_) if $packing != $crate::activations::Packing::Int8Per32 => "avx2",
             #[cfg(target_arch = "x86_64")]
             $crate::Isa::Avx512(_) if stringify!($($avx512)*).is_empty() => "avx2",
+            // Tiles are of bytes.
+            #[cfg(target_arch = "x86_64")]
+            $crate::Isa::Avx512(_) if $packing == $crate::activations::Packing::F32 => "avx512",
             isa => isa.name(),
         }
     };

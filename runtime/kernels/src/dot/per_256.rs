@@ -5,6 +5,8 @@
 //! `acc = fma(t, d_a, acc)`. A scale per 32 is unpacked as two equal ones per 16.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;

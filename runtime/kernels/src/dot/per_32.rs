@@ -4,6 +4,8 @@
 //! `acc = fma(m_w, f32(Σa) · d_a, acc)` after it.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;

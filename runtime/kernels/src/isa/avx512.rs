@@ -1,12 +1,17 @@
-//! AVX-512 with VNNI. Its features contain AVX2, FMA and F16C, so that kernels may call on `avx2` too.
+//! AVX-512 with VNNI, and with AMX's tiles where asked for. Its features contain AVX2, FMA and F16C, so that kernels may call on
+//! `avx2` too.
 
+use super::amx::Amx;
 use super::avx2::{self, load_16};
 use blocks::F16;
 use core::arch::x86_64::*;
 
 /// The proof that this processor has AVX-512 F, BW, VL, DQ and VNNI, and AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Avx512(avx2::Avx2);
+pub struct Avx512 {
+    avx2: avx2::Avx2,
+    amx: Option<Amx>,
+}
 
 impl Avx512 {
     /// Asks the processor.
@@ -17,12 +22,22 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vnni"))
-        .then_some(Self(avx2))
+        .then_some(Self { avx2, amx: None })
+    }
+
+    /// The level that multiplies many tokens by tiles.
+    pub(crate) fn with_tiles(self) -> Option<Self> {
+        Amx::detect().map(|amx| Self { amx: Some(amx), ..self })
+    }
+
+    /// The proof that this is that level.
+    pub(crate) fn amx(self) -> Option<Amx> {
+        self.amx
     }
 
     /// The level within.
     pub(crate) fn avx2(self) -> avx2::Avx2 {
-        self.0
+        self.avx2
     }
 
     /// Runs plain code compiled with these features.
@@ -76,6 +91,14 @@ pub(crate) fn floats_of(x: __m512) -> [f32; 16] {
 pub(crate) fn add_products(sums: &mut [f32; 16], w: &[f32; 16], x: &[f32; 8]) {
     let x = _mm512_broadcast_f32x8(avx2::load_floats(x));
     store_floats(sums, _mm512_fmadd_ps(load_floats(w), x, load_floats(sums)));
+}
+
+/// Sixteen integers.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn load_ints(ints: &[i32; 16]) -> __m512i {
+    // SAFETY: sixteen integers can be read from the array, at any alignment.
+    unsafe { _mm512_loadu_si512(ints.as_ptr().cast()) }
 }
 
 /// Thirty-two bytes, to memory.

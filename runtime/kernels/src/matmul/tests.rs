@@ -108,7 +108,7 @@ fn check_bits(block_len: usize, columns: &[usize]) {
                 &bytes,
                 &x,
                 &[1, 7, 8, 9, 15, 16, 17, 31, 32, 33, MAX_ROWS],
-                &[1, 2, 3, 4, 5, 6, 7, 11, 12, 13, MAX_TOKENS],
+                &[1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 16, 17, 31, MAX_TOKENS],
             );
         }
     }
@@ -129,6 +129,18 @@ fn every_level_gives_the_bits_of_the_scalar_for_blocks_of_32() {
 #[test]
 fn every_level_gives_the_bits_of_the_scalar_for_blocks_of_256() {
     check_bits(256, &[256, 1792, 2048, 2304]);
+}
+
+#[test]
+fn every_level_gives_the_bits_of_the_scalar_for_more_than_one_pass() {
+    let (n_rows, n_cols, n_tokens) = (9 * PANEL_ROWS + 1, 1024, TILE_TOKENS + 17);
+    let mut random = Random(4);
+    for ty in [TensorType::Q4_0, TensorType::Q4K] {
+        let (_, scales) = TYPES.iter().find(|&&(tested, _)| tested == ty).expect("it is tested");
+        let bytes = matrix(ty, scales, n_rows, n_cols, &mut random);
+        let x = random.floats(n_tokens * n_cols);
+        check_levels(ty, n_cols, &bytes, &x, &[n_rows], &[PASS_TOKENS, PASS_TOKENS + 1, n_tokens]);
+    }
 }
 
 #[test]
@@ -156,8 +168,8 @@ fn the_largest_integers_overflow_nothing() {
                 }
             }
             for signs in [[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]] {
-                let x: Vec<f32> = signs.iter().copied().cycle().take(7 * n_cols).collect();
-                check_levels(ty, n_cols, &bytes, &x, &[17], &[1, 7]);
+                let x: Vec<f32> = signs.iter().copied().cycle().take(16 * n_cols).collect();
+                check_levels(ty, n_cols, &bytes, &x, &[17], &[1, 7, 16]);
             }
         }
     }
@@ -258,7 +270,12 @@ fn a_level_without_a_kernel_takes_that_of_one_inside_it() {
     for isa in Isa::available() {
         assert_eq!(kernel(TensorType::Q8_0, isa), Some(isa.name()));
         let name = kernel(TensorType::Tq1_0, isa).unwrap();
-        let inside = isa.name().starts_with("avx") && name == "avx2";
-        assert!(name == isa.name() || inside, "{isa}: {name}");
+        assert!(name == isa.name() || ["avxvnni", "avx512", "amx"].contains(&isa.name()) && name == "avx2");
+        let name = kernel(TensorType::F16, isa).unwrap();
+        assert!(
+            name == isa.name()
+                || (isa.name(), name) == ("avxvnni", "avx2")
+                || (isa.name(), name) == ("amx", "avx512")
+        );
     }
 }

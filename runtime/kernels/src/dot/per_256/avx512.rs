@@ -4,9 +4,11 @@
 //! enough steps then fits 16 bits (8 · 4 · 8 · 127 = 32 512 for four bits, half as many steps for each bit more), and one
 //! instruction multiplies it by its scale and adds, where a product of 32 bits and a sum are three.
 
+use super::amx;
 use crate::activations::{Per256, Run256};
 use crate::isa::avx512::{
-    add_products_of_16, broadcast_4, load_32, load_floats, store_32, store_floats, store_ints, transpose,
+    Avx512, add_products_of_16, broadcast_4, load_32, load_floats, store_32, store_floats, store_ints,
+    transpose,
 };
 use crate::unpack::{Group, PANEL_ROWS, Panel, Results};
 use blocks::Block;
@@ -24,6 +26,17 @@ pub(crate) struct Unpacked {
     pub(crate) minimums: Minimums,
 }
 
+impl Unpacked {
+    /// Room to be filled.
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+    pub(super) fn nothing() -> Self {
+        let (zero, nothing) = (_mm512_setzero_si512(), _mm512_setzero_ps());
+        let minimums = Minimums { min: [zero; 8], scales: [zero; 4], dmin: nothing };
+        Self { q: [zero; 64], scales: [zero; 16], d: nothing, minimums }
+    }
+}
+
 /// Minimums of sixteen rows.
 #[derive(Clone, Copy)]
 pub(crate) struct Minimums {
@@ -38,7 +51,7 @@ pub(crate) struct Minimums {
 pub(crate) const SUMS: i32 = 8;
 
 /// Groups of sixteen rows in a panel.
-const GROUPS: usize = 2;
+pub(super) const GROUPS: usize = 2;
 
 /// Tokens of a step: with two groups of rows, twelve sums of a scale's weights and twelve of a block, of 32 registers.
 const STEP_TOKENS: usize = 6;
@@ -58,14 +71,16 @@ pub(crate) trait Layout {
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(crate) fn multiply<L: Layout, B: Block>(
+    level: Avx512,
     panel: Panel<'_, B>,
     x: Per256<'_>,
     results: &mut Results,
     unpack: impl Fn([&B; 16], &mut Unpacked),
 ) {
-    let (zero, nothing) = (_mm512_setzero_si512(), _mm512_setzero_ps());
-    let minimums = Minimums { min: [zero; 8], scales: [zero; 4], dmin: nothing };
-    let mut w = [Unpacked { q: [zero; 64], scales: [zero; 16], d: nothing, minimums }; GROUPS];
+    if let Some(amx) = level.amx().filter(|_| results.len() >= amx::STEP_TOKENS) {
+        return amx::multiply::<L, B>(amx, panel, x, results, unpack);
+    }
+    let mut w = [Unpacked::nothing(); GROUPS];
     let rows: [Group<'_, B, 16>; GROUPS] = [panel.group(0), panel.group(16)];
     let (alone, mut ahead) = (results.len() == 1, panel.ahead(PANEL_ROWS, PANEL_ROWS));
     for b in 0..x.n_runs() {
@@ -146,25 +161,39 @@ fn add_block<L: Layout, const T: usize>(
         }
     }
     for t in 0..T {
-        let d = _mm512_set1_ps(x[t].d);
         for ((results, mut sum), w) in results[t].as_chunks_mut().0.iter_mut().zip(sums[t]).zip(w) {
-            let product = if L::MINIMUMS == 0 {
-                _mm512_mul_ps(_mm512_cvtepi32_ps(sum), w.d)
-            } else {
-                let mut min = _mm512_setzero_si512();
-                for (pair, &sums) in pairs[t].iter().enumerate().take(L::MINIMUMS / 2) {
-                    let sums = _mm512_set1_epi32(sums);
-                    min = add_products_of_16(min, w.minimums.min[pair], sums);
-                    if L::OFFSET != 0 {
-                        sum = add_products_of_16(sum, w.minimums.scales[pair], sums);
-                    }
+            if L::MINIMUMS != 0 && L::OFFSET != 0 {
+                for (scales, &sums) in w.minimums.scales.iter().zip(&pairs[t]) {
+                    sum = add_products_of_16(sum, *scales, _mm512_set1_epi32(sums));
                 }
-                let min = _mm512_mul_ps(_mm512_cvtepi32_ps(min), w.minimums.dmin);
-                _mm512_fmsub_ps(_mm512_cvtepi32_ps(sum), w.d, min)
-            };
-            store_floats(results, _mm512_fmadd_ps(product, d, load_floats(results)));
+            }
+            store_floats(results, add_floats::<L>(load_floats(results), sum, w, x[t].d, &pairs[t]));
         }
     }
+}
+
+/// A block's part in floats: its integer sum, scaled by the weights' and the activations' scales, and the minimums, which meet
+/// `pairs` of sums of activations.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(super) fn add_floats<L: Layout>(
+    acc: __m512,
+    sum: __m512i,
+    w: &Unpacked,
+    d: f32,
+    pairs: &[i32],
+) -> __m512 {
+    let product = if L::MINIMUMS == 0 {
+        _mm512_mul_ps(_mm512_cvtepi32_ps(sum), w.d)
+    } else {
+        let mut min = _mm512_setzero_si512();
+        for (mins, &sums) in w.minimums.min.iter().zip(&pairs[..L::MINIMUMS / 2]) {
+            min = add_products_of_16(min, *mins, _mm512_set1_epi32(sums));
+        }
+        let min = _mm512_mul_ps(_mm512_cvtepi32_ps(min), w.minimums.dmin);
+        _mm512_fmsub_ps(_mm512_cvtepi32_ps(sum), w.d, min)
+    };
+    _mm512_fmadd_ps(product, _mm512_set1_ps(d), acc)
 }
 
 /// What each sum of [`Layout::STEPS`] begins with.

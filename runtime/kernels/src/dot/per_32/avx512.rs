@@ -1,8 +1,9 @@
 //! Sixteen rows at a time, a row a lane; four columns of each are a step, and one instruction multiplies and sums them.
 //! It wants unsigned weights: they are unpacked with an offset added, which the sum begins by repaying.
 
+use super::amx;
 use crate::activations::{Per32, Run32};
-use crate::isa::avx512::{broadcast_4, load_floats, store_floats};
+use crate::isa::avx512::{Avx512, broadcast_4, load_floats, store_floats};
 use crate::unpack::{Group, PANEL_ROWS, Panel, Results};
 use blocks::Block;
 use core::arch::x86_64::*;
@@ -33,6 +34,7 @@ const STEP_TOKENS: usize = 6;
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(crate) fn multiply<const OFFSET: i32, const MINIMUM: bool, B: Block>(
+    level: Avx512,
     panel: Panel<'_, B>,
     x: Per32<'_>,
     results: &mut Results,
@@ -44,7 +46,7 @@ pub(crate) fn multiply<const OFFSET: i32, const MINIMUM: bool, B: Block>(
         2 => stream::<OFFSET, MINIMUM, 2, B>(panel, x, results, unpack),
         3 => stream::<OFFSET, MINIMUM, 3, B>(panel, x, results, unpack),
         n if n < TILE_TOKENS => stream::<OFFSET, MINIMUM, 4, B>(panel, x, results, unpack),
-        _ => tile::<OFFSET, MINIMUM, B>(panel, x, results, unpack),
+        _ => tile::<OFFSET, MINIMUM, B>(level, panel, x, results, unpack),
     }
 }
 
@@ -89,6 +91,7 @@ fn stream<const OFFSET: i32, const MINIMUM: bool, const T: usize, B: Block>(
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 fn tile<const OFFSET: i32, const MINIMUM: bool, B: Block>(
+    level: Avx512,
     panel: Panel<'_, B>,
     x: Per32<'_>,
     results: &mut Results,
@@ -98,6 +101,7 @@ fn tile<const OFFSET: i32, const MINIMUM: bool, B: Block>(
     let nothing = Unpacked { q: [_mm512_setzero_si512(); 8], d: zero, m: zero };
     let mut tile = [[nothing; GROUPS]; TILE_BLOCKS];
     let rows: [Group<'_, B, 16>; GROUPS] = std::array::from_fn(|group| panel.group(16 * group));
+    let tiles = level.amx().filter(|_| results.len() >= amx::STEP_TOKENS).map(amx::tiles);
     for run in 0..x.n_runs() {
         let first = TILE_BLOCKS * run;
         let n_blocks = TILE_BLOCKS.min(x.n_cols() / 32 - first);
@@ -107,10 +111,18 @@ fn tile<const OFFSET: i32, const MINIMUM: bool, B: Block>(
                 *tile = unpack(rows.blocks(first + b));
             }
         }
+        let fetch = |i, n_steps| panel.fetch(first + TILE_BLOCKS..first + 2 * TILE_BLOCKS, i, n_steps);
+        if let Some(tiles) = &tiles {
+            for w in tile.as_flattened_mut() {
+                w.q = w.q.map(|q| _mm512_sub_epi8(q, _mm512_set1_epi8(OFFSET as i8)));
+            }
+            amx::add_run::<MINIMUM, GROUPS>(tiles, tile, x.at(run), results, fetch);
+            continue;
+        }
         let n_steps = results.len().div_ceil(STEP_TOKENS);
         let steps = x.at(run).chunks(STEP_TOKENS).zip(results.chunks_mut(STEP_TOKENS));
         for (i, (x, results)) in steps.enumerate() {
-            panel.fetch(first + TILE_BLOCKS..first + 2 * TILE_BLOCKS, i, n_steps);
+            fetch(i, n_steps);
             match results.len() {
                 1 => step_of::<OFFSET, MINIMUM, 1>(tile, x, results),
                 2 => step_of::<OFFSET, MINIMUM, 2>(tile, x, results),
@@ -164,7 +176,13 @@ fn step_of<const OFFSET: i32, const MINIMUM: bool, const T: usize>(
 /// A block's part in floats: its integer sum, scaled by the weights' and the activations' scales, and the minimum.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn add_floats<const MINIMUM: bool>(acc: __m512, sum: __m512i, w: &Unpacked, x: &Run32, b: usize) -> __m512 {
+pub(super) fn add_floats<const MINIMUM: bool>(
+    acc: __m512,
+    sum: __m512i,
+    w: &Unpacked,
+    x: &Run32,
+    b: usize,
+) -> __m512 {
     let d = _mm512_mul_ps(w.d, _mm512_set1_ps(x.d[b]));
     let acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), d, acc);
     if MINIMUM { _mm512_fmadd_ps(w.m, _mm512_set1_ps(x.s[b]), acc) } else { acc }

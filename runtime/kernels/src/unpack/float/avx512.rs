@@ -4,12 +4,12 @@ use super::{Panel, Results, avx2};
 use crate::activations::Floats;
 use crate::dot::float::{add_eights, multiply as by_rows};
 use crate::isa::avx2::{join, load_16, load_32};
-use crate::isa::avx512::{add_products, floats_of};
+use crate::isa::avx512::{Avx512, add_products, floats_of};
 use blocks::{Bf16, Block, F16, F32};
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) fn multiply_f32(panel: Panel<'_, F32>, x: Floats<'_>, results: &mut Results) {
+pub(super) fn multiply_f32(_level: Avx512, panel: Panel<'_, F32>, x: Floats<'_>, results: &mut Results) {
     let load = |[a, b]: [&[F32; 8]; 2]| {
         let a = _mm512_castsi256_si512(load_32(bytemuck::cast_ref(a)));
         floats_of(_mm512_castsi512_ps(_mm512_inserti64x4::<1>(a, load_32(bytemuck::cast_ref(b)))))
@@ -18,13 +18,13 @@ pub(super) fn multiply_f32(panel: Panel<'_, F32>, x: Floats<'_>, results: &mut R
 }
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) fn multiply_f16(panel: Panel<'_, F16>, x: Floats<'_>, results: &mut Results) {
+pub(super) fn multiply_f16(_level: Avx512, panel: Panel<'_, F16>, x: Floats<'_>, results: &mut Results) {
     let load = |rows: [&[F16; 8]; 2]| floats_of(_mm512_cvtph_ps(two(rows.map(bytemuck::cast_ref))));
     multiply(panel, x, results, load, |x, results| avx2::multiply_f16((), panel, x, results));
 }
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) fn multiply_bf16(panel: Panel<'_, Bf16>, x: Floats<'_>, results: &mut Results) {
+pub(super) fn multiply_bf16(_level: Avx512, panel: Panel<'_, Bf16>, x: Floats<'_>, results: &mut Results) {
     let load = |rows: [&[Bf16; 8]; 2]| {
         let wide = _mm512_cvtepu16_epi32(two(rows.map(bytemuck::cast_ref)));
         floats_of(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide)))

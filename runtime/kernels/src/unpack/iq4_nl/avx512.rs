@@ -3,13 +3,13 @@
 use super::{Panel, Results};
 use crate::activations::Per32;
 use crate::dot::per_32::avx512::{Unpacked, multiply as dot};
-use crate::isa::avx512::{halves, levels, nibbles, transpose, unsigned};
+use crate::isa::avx512::{Avx512, halves, levels, nibbles, transpose, unsigned};
 use blocks::{IQ4_LEVELS, Iq4Nl};
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) fn multiply(panel: Panel<'_, Iq4Nl>, x: Per32<'_>, results: &mut Results) {
-    dot::<128, false, _>(panel, x, results, |blocks| unpack(blocks));
+pub(super) fn multiply(level: Avx512, panel: Panel<'_, Iq4Nl>, x: Per32<'_>, results: &mut Results) {
+    dot::<128, false, _>(level, panel, x, results, |blocks| unpack(blocks));
 }
 
 #[inline]

@@ -3,13 +3,13 @@
 use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx512::{Layout, Unpacked, multiply as dot};
-use crate::isa::avx512::{levels, low_halves, nibbles, transpose, unsigned};
+use crate::isa::avx512::{Avx512, levels, low_halves, nibbles, transpose, unsigned};
 use blocks::{IQ4_LEVELS, Iq4Xs};
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) fn multiply(panel: Panel<'_, Iq4Xs>, x: Per256<'_>, results: &mut Results) {
-    dot::<Levels, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+pub(super) fn multiply(level: Avx512, panel: Panel<'_, Iq4Xs>, x: Per256<'_>, results: &mut Results) {
+    dot::<Levels, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
 struct Levels;

@@ -3,7 +3,7 @@
 use super::{Panel, Results};
 use crate::activations::Per32;
 use crate::dot::per_32::avx512::{Unpacked, multiply as dot};
-use crate::isa::avx512::{levels, load_floats, nibbles, transpose};
+use crate::isa::avx512::{Avx512, levels, load_floats, nibbles, transpose};
 use blocks::{FP4_LEVELS, Mxfp4};
 use core::arch::x86_64::*;
 
@@ -11,8 +11,8 @@ use core::arch::x86_64::*;
 const OFFSET: i32 = 12;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) fn multiply(panel: Panel<'_, Mxfp4>, x: Per32<'_>, results: &mut Results) {
-    dot::<OFFSET, false, _>(panel, x, results, |blocks| unpack(blocks));
+pub(super) fn multiply(level: Avx512, panel: Panel<'_, Mxfp4>, x: Per32<'_>, results: &mut Results) {
+    dot::<OFFSET, false, _>(level, panel, x, results, |blocks| unpack(blocks));
 }
 
 #[inline]

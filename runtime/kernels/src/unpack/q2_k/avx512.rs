@@ -3,13 +3,13 @@
 use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx512::{Layout, Unpacked, multiply as dot, narrow_scales, scale_pairs, two_bits};
-use crate::isa::avx512::{halves, transpose};
+use crate::isa::avx512::{Avx512, halves, transpose};
 use blocks::Q2K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) fn multiply(panel: Panel<'_, Q2K>, x: Per256<'_>, results: &mut Results) {
-    dot::<Two, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+pub(super) fn multiply(level: Avx512, panel: Panel<'_, Q2K>, x: Per256<'_>, results: &mut Results) {
+    dot::<Two, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
 struct Two;

@@ -3,13 +3,13 @@
 use super::{Panel, Results};
 use crate::activations::Per32;
 use crate::dot::per_32::avx512::{Unpacked, multiply as dot};
-use crate::isa::avx512::{halves, nibbles, transpose};
+use crate::isa::avx512::{Avx512, halves, nibbles, transpose};
 use blocks::Q4_0;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) fn multiply(panel: Panel<'_, Q4_0>, x: Per32<'_>, results: &mut Results) {
-    dot::<8, false, _>(panel, x, results, |blocks| unpack(blocks));
+pub(super) fn multiply(level: Avx512, panel: Panel<'_, Q4_0>, x: Per32<'_>, results: &mut Results) {
+    dot::<8, false, _>(level, panel, x, results, |blocks| unpack(blocks));
 }
 
 #[inline]

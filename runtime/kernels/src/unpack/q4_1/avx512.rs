@@ -3,12 +3,12 @@
 use super::{Panel, Results};
 use crate::activations::Per32;
 use crate::dot::per_32::avx512::{Unpacked, multiply as dot};
-use crate::isa::avx512::{halves, nibbles, transpose};
+use crate::isa::avx512::{Avx512, halves, nibbles, transpose};
 use blocks::Q4_1;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) fn multiply(panel: Panel<'_, Q4_1>, x: Per32<'_>, results: &mut Results) {
-    dot::<0, true, _>(panel, x, results, |blocks| unpack(blocks));
+pub(super) fn multiply(level: Avx512, panel: Panel<'_, Q4_1>, x: Per32<'_>, results: &mut Results) {
+    dot::<0, true, _>(level, panel, x, results, |blocks| unpack(blocks));
 }
 
 #[inline]

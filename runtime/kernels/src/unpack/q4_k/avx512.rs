@@ -3,13 +3,13 @@
 use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx512::{Layout, Minimums, SUMS, Unpacked, multiply as dot, pairs};
-use crate::isa::avx512::{halves, nibbles, transpose};
+use crate::isa::avx512::{Avx512, halves, nibbles, transpose};
 use blocks::Q4K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) fn multiply(panel: Panel<'_, Q4K>, x: Per256<'_>, results: &mut Results) {
-    dot::<Four, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+pub(super) fn multiply(level: Avx512, panel: Panel<'_, Q4K>, x: Per256<'_>, results: &mut Results) {
+    dot::<Four, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
 struct Four;

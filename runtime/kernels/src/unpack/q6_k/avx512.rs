@@ -3,13 +3,13 @@
 use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx512::{Layout, Unpacked, multiply as dot, narrow_scales};
-use crate::isa::avx512::{halves, nibbles, transpose};
+use crate::isa::avx512::{Avx512, halves, nibbles, transpose};
 use blocks::Q6K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) fn multiply(panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Results) {
-    dot::<Six, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+pub(super) fn multiply(level: Avx512, panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Results) {
+    dot::<Six, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
 struct Six;

@@ -3,13 +3,13 @@
 use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx512::{Layout, Unpacked, multiply as dot, two_bits};
-use crate::isa::avx512::halves;
+use crate::isa::avx512::{Avx512, halves};
 use blocks::Tq2_0;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(super) fn multiply(panel: Panel<'_, Tq2_0>, x: Per256<'_>, results: &mut Results) {
-    dot::<Ternary, _>(panel, x, results, |blocks, out| unpack(blocks, out));
+pub(super) fn multiply(level: Avx512, panel: Panel<'_, Tq2_0>, x: Per256<'_>, results: &mut Results) {
+    dot::<Ternary, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
 struct Ternary;
