@@ -184,7 +184,9 @@ impl<'a> Task<'a> {
         // On the stack, so that nothing is shared or allocated; few tokens should not pay for clearing all of it.
         match share.tokens.len() {
             ..PART_TOKENS => self.multiply(share, &mut [[0.0; PANEL_ROWS]; GROUP_PANELS * PART_TOKENS]),
-            PART_TOKENS..=PASS_TOKENS => self.multiply(share, &mut [[0.0; PANEL_ROWS]; GROUP_PANELS * PASS_TOKENS]),
+            PART_TOKENS..=PASS_TOKENS => {
+                self.multiply(share, &mut [[0.0; PANEL_ROWS]; GROUP_PANELS * PASS_TOKENS])
+            }
             _ => self.multiply(share, &mut [[0.0; PANEL_ROWS]; TILE_PANELS * TILE_TOKENS]),
         }
     }
