@@ -88,7 +88,7 @@ pub(crate) fn multiply<L: Layout, B: Block>(
         let n_bytes = PANEL_ROWS * size_of::<B>();
         for (rows, w) in rows.iter().zip(&mut w) {
             if alone {
-                ahead.used(n_bytes / 8);
+                ahead.used(n_bytes / 4);
             }
             unpack(rows.blocks(b), w);
             if L::MINIMUMS != 0 {
@@ -98,7 +98,7 @@ pub(crate) fn multiply<L: Layout, B: Block>(
         }
         let mut fetch = |n_parts| {
             if alone {
-                ahead.used(n_bytes * 3 / 4 / n_parts);
+                ahead.used(n_bytes / 2 / n_parts);
             }
         };
         let n_steps = results.len().div_ceil(STEP_TOKENS);
