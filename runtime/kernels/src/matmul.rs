@@ -181,14 +181,18 @@ impl<'a> Task<'a> {
     }
 
     fn run(&self, share: &Share<'_>) {
-        // On the stack, so that nothing is shared or allocated; few tokens should not pay for clearing all of it.
         match share.tokens.len() {
-            ..PART_TOKENS => self.multiply(share, &mut [[0.0; PANEL_ROWS]; GROUP_PANELS * PART_TOKENS]),
-            PART_TOKENS..=PASS_TOKENS => {
-                self.multiply(share, &mut [[0.0; PANEL_ROWS]; GROUP_PANELS * PASS_TOKENS])
-            }
-            _ => self.multiply(share, &mut [[0.0; PANEL_ROWS]; TILE_PANELS * TILE_TOKENS]),
+            ..PART_TOKENS => self.run_with::<{ GROUP_PANELS * PART_TOKENS }>(share),
+            PART_TOKENS..=PASS_TOKENS => self.run_with::<{ GROUP_PANELS * PASS_TOKENS }>(share),
+            _ => self.run_with::<{ TILE_PANELS * TILE_TOKENS }>(share),
         }
+    }
+
+    /// With so many rows of results on the stack, where nothing is shared or allocated. A frame of its own: few tokens should not pay
+    /// for the pages and the zeros of many.
+    #[inline(never)]
+    fn run_with<const N: usize>(&self, share: &Share<'_>) {
+        self.multiply(share, &mut [[0.0; PANEL_ROWS]; N]);
     }
 
     fn multiply(&self, share: &Share<'_>, results: &mut Results) {

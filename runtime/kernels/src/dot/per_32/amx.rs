@@ -1,7 +1,11 @@
 //! Sixteen tokens and sixteen rows at a time: a product of tiles sums a block, and vectors scale its sums as everywhere.
 //!
-//! Of what a tile could multiply a block of 32 columns is half, and its sums go through memory; yet for two products of tiles, 32
-//! vectors of sums and their floats are what the two ports of vectors work on, not 16 times 8 products.
+//! A block of 32 columns is half of what a tile can multiply, and its sums go through memory; yet sixteen vectors of sums, a product
+//! of tiles and three operations each, are less than eight products and three operations each.
+//!
+//! Tiles and vectors hardly work beside each other. On a Xeon (model 167) a block of sixteen rows and tokens took, in cycles, 17 for
+//! its product, 14 for its stores, 35 for its floats, and 67 for all of it, as here. Lost against that: all products of a run first
+//! and a tile of activations for both groups (80), stores a pair later (73), floats by vectors of 256 bits (101).
 
 use super::avx512::{Unpacked, add_floats};
 use crate::activations::Run32;
