@@ -107,6 +107,19 @@ pub(crate) fn prefetch(address: *const u8) {
     let _ = address;
 }
 
+/// Likewise, in the first cache of an x86-64: from memory that brings a little more (Xeon, model 167, a token alone, medians of five by
+/// turns: Q4_0 20.3 -> 21.0 GB/s, Q8_0 22.1 -> 23.1, Q4_K 20.1 -> 20.6), on a Zen 3 nothing. Arm's first caches are smaller.
+#[inline(always)]
+pub(crate) fn prefetch_near(address: *const u8) {
+    // SAFETY: as above.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    prefetch(address);
+}
+
 /// The names of the levels of this architecture, the scalar first.
 const NAMES: &[&str] = &[
     "scalar",

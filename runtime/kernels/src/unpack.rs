@@ -21,7 +21,7 @@ mod tq1_0;
 mod tq2_0;
 
 use crate::activations::{Activations, Packing, Part};
-use crate::isa::{Isa, LINE, prefetch};
+use crate::isa::{Isa, LINE, prefetch, prefetch_near};
 use blocks::Block;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -182,7 +182,7 @@ impl<'a, B, const N: usize> Group<'a, B, N> {
 /// 0.79; a prefetch for every second line only, 0.55. On a Zen 3 two, four and eight are the same.
 const PARTS: usize = 8;
 
-/// Rows that come next, fetched into the second cache as fast as those of now are used.
+/// Rows that come next, fetched into the caches as fast as those of now are used.
 pub(crate) struct Ahead {
     address: *const u8,
     /// Bytes from one of the [`PARTS`] to the next.
@@ -199,7 +199,7 @@ impl Ahead {
         self.used += n_bytes.div_ceil(PARTS);
         while self.fetched < self.used {
             for part in 0..PARTS {
-                prefetch(self.address.wrapping_add(part * self.part + self.fetched));
+                prefetch_near(self.address.wrapping_add(part * self.part + self.fetched));
             }
             self.fetched += LINE;
         }

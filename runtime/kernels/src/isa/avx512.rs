@@ -1,7 +1,6 @@
 //! AVX-512 with VNNI, and with AMX's tiles where asked for. Its features contain AVX2, FMA and F16C, so that kernels may call on
 //! `avx2` too.
 
-use super::LINE;
 use super::amx::Amx;
 use super::avx2::{self, load_16};
 use blocks::F16;
@@ -92,15 +91,6 @@ pub(crate) fn floats_of(x: __m512) -> [f32; 16] {
 pub(crate) fn add_products(sums: &mut [f32; 16], w: &[f32; 16], x: &[f32; 8]) {
     let x = _mm512_broadcast_f32x8(avx2::load_floats(x));
     store_floats(sums, _mm512_fmadd_ps(load_floats(w), x, load_floats(sums)));
-}
-
-/// Asks for the lines of memory of a value, which may lie anywhere, in the first cache.
-#[inline(always)]
-pub(crate) fn prefetch_near<T>(value: *const T) {
-    for at in (0..size_of::<T>()).step_by(LINE) {
-        // SAFETY: a prefetch is a hint: it reads nothing that the program sees and never faults; x86-64 always has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(value.cast::<i8>().wrapping_add(at)) };
-    }
 }
 
 /// Sixteen integers.

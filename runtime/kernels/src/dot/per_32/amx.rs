@@ -10,7 +10,8 @@
 use super::avx512::{Unpacked, add_floats};
 use crate::activations::Run32;
 use crate::isa::amx::{Amx, N_TILES, Sums, Tiles};
-use crate::isa::avx512::{load_floats, load_ints, prefetch_near, store_floats};
+use crate::isa::avx512::{load_floats, load_ints, store_floats};
+use crate::isa::{LINE, prefetch_near};
 use crate::unpack::Results;
 use core::arch::x86_64::*;
 
@@ -79,8 +80,8 @@ pub(super) fn add_run<const MINIMUM: bool, const GROUPS: usize>(
                 let (part, n_parts) = (group * n_pairs + pair, GROUPS * n_pairs);
                 for t in part * STEP_TOKENS / n_parts..(part + 1) * STEP_TOKENS / n_parts {
                     let token = first_of(step + 1) + t;
-                    prefetch_near(all_x.wrapping_add(token));
-                    prefetch_near(all_results.wrapping_add(token));
+                    fetch_value(all_x.wrapping_add(token));
+                    fetch_value(all_results.wrapping_add(token));
                 }
                 let b = PAIR * pair;
                 add_block::<MINIMUM>(&mut acc, &now[0], &w[b][group], tokens, b);
@@ -94,6 +95,14 @@ pub(super) fn add_run<const MINIMUM: bool, const GROUPS: usize>(
                 }
             }
         }
+    }
+}
+
+/// Asks for all lines of a value, which may lie anywhere.
+#[inline(always)]
+fn fetch_value<T>(value: *const T) {
+    for at in (0..size_of::<T>()).step_by(LINE) {
+        prefetch_near(value.cast::<u8>().wrapping_add(at));
     }
 }
 
