@@ -116,12 +116,16 @@ impl<'a, B: Block> Panel<'a, B> {
     }
 
     /// The `n` rows from `first` on, which may be those of the next panel, as what is fetched while others are used. For panels of
-    /// whole rows.
+    /// whole rows. They are fetched from `PLACES` at a time: a prefetcher in hardware follows a stream only within its page and not far.
+    /// Four or eight are best: of the bandwidth of two cores (Xeon, model 167, Q4_0, AVX-512) one stream of prefetches reached 0.71, two
+    /// 0.84, four and eight 0.92, sixteen 0.75, none at all 0.52; in another hour, four and eight, Q8_0 0.87 and 0.90, Q6_K 0.77 and
+    /// 0.79, but K-quants at AVX2, whose rows come by eights, 0.72 and 0.61; a prefetch for every second line only, 0.55. On a Zen 3
+    /// two, four and eight are the same.
     #[inline(always)]
-    pub(crate) fn ahead(&self, first: usize, n: usize) -> Ahead {
+    pub(crate) fn ahead<const PLACES: usize>(&self, first: usize, n: usize) -> Ahead<PLACES> {
         Ahead {
             address: self.blocks.as_ptr().wrapping_add(first * self.stride).cast(),
-            part: n * self.stride * size_of::<B>() / PARTS,
+            part: n * self.stride * size_of::<B>() / PLACES,
             used: 0,
             fetched: 0,
         }
@@ -176,29 +180,23 @@ impl<'a, B, const N: usize> Group<'a, B, N> {
     }
 }
 
-/// Places of memory that are fetched at a time. Rows are consecutive, but a prefetcher in hardware follows a stream only
-/// within its page and not far: of the bandwidth of two cores, one stream of prefetches reached 0.71, two 0.84, four and
-/// eight 0.92, sixteen 0.75 (Q4_0, AVX-512; none at all 0.52). In another hour, four and eight: Q8_0 0.87 and 0.90, Q6_K 0.77 and
-/// 0.79; a prefetch for every second line only, 0.55. On a Zen 3 two, four and eight are the same.
-const PARTS: usize = 8;
-
 /// Rows that come next, fetched into the caches as fast as those of now are used.
-pub(crate) struct Ahead {
+pub(crate) struct Ahead<const PLACES: usize = 4> {
     address: *const u8,
-    /// Bytes from one of the [`PARTS`] to the next.
+    /// Bytes from one of the places to the next.
     part: usize,
-    /// Bytes of a part that should be there by now, and those that are.
+    /// Bytes of a place that should be there by now, and those that are.
     used: usize,
     fetched: usize,
 }
 
-impl Ahead {
+impl<const PLACES: usize> Ahead<PLACES> {
     /// Fetches as much as was used since the last call.
     #[inline(always)]
     pub(crate) fn used(&mut self, n_bytes: usize) {
-        self.used += n_bytes.div_ceil(PARTS);
+        self.used += n_bytes.div_ceil(PLACES);
         while self.fetched < self.used {
-            for part in 0..PARTS {
+            for part in 0..PLACES {
                 prefetch_near(self.address.wrapping_add(part * self.part + self.fetched));
             }
             self.fetched += LINE;

@@ -50,7 +50,7 @@ pub(crate) fn multiply<const V: usize, const P: usize, const R: usize, const T: 
     let x: [_; T] = array::from_fn(|t| x.token(t));
     for first in rows.step_by(R * P) {
         let rows: [[_; P]; R] = array::from_fn(|r| panel.rows(first + r * P).map(|row| row.as_chunks()));
-        let mut ahead = fetches.then(|| panel.ahead(first + R * P, R * P));
+        let mut ahead = fetches.then(|| panel.ahead::<4>(first + R * P, R * P));
         let mut sums = [[[0.0; V]; R]; T];
         let (whole, rest) = rows[0][0];
         let n_whole = whole.len();

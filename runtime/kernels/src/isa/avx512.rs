@@ -2,6 +2,7 @@
 //! `avx2` too.
 
 use super::amx::Amx;
+use super::avx_vnni::AvxVnni;
 use super::avx2::{self, load_16};
 use blocks::F16;
 use core::arch::x86_64::*;
@@ -10,6 +11,7 @@ use core::arch::x86_64::*;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx512 {
     avx2: avx2::Avx2,
+    vnni: Option<AvxVnni>,
     amx: Option<Amx>,
 }
 
@@ -22,7 +24,12 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vnni"))
-        .then_some(Self { avx2, amx: None })
+        .then_some(Self { avx2, vnni: AvxVnni::detect(), amx: None })
+    }
+
+    /// The level beside this one, which not all of these processors have: a token alone is faster there with some types.
+    pub(crate) fn vnni(self) -> Option<AvxVnni> {
+        self.vnni
     }
 
     /// The level that multiplies many tokens by tiles.

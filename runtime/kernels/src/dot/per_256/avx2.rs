@@ -161,7 +161,7 @@ fn stream<const BITS: u32, const GROUP: usize, const SHIFTED: bool, B: Block>(
     let mut tile = [_mm256_setzero_si256(); 64];
     for group in 0..panel.n_rows().div_ceil(8) {
         let rows = panel.group::<8>(8 * group);
-        let mut ahead = panel.ahead(8 * (group + 1), 8);
+        let mut ahead = panel.ahead::<4>(8 * (group + 1), 8);
         let results = &mut results.as_chunks_mut().0[group];
         let mut acc = load_floats(results);
         for b in 0..x.n_runs() {

@@ -82,7 +82,7 @@ pub(crate) fn multiply<L: Layout, B: Block>(
     }
     let mut w = [Unpacked::nothing(); GROUPS];
     let rows: [Group<'_, B, 16>; GROUPS] = [panel.group(0), panel.group(16)];
-    let (alone, mut ahead) = (results.len() == 1, panel.ahead(PANEL_ROWS, PANEL_ROWS));
+    let (alone, mut ahead) = (results.len() == 1, panel.ahead::<8>(PANEL_ROWS, PANEL_ROWS));
     for b in 0..x.n_runs() {
         // Fetched bit by bit: more at once than lines can be on their way would hold up what comes after.
         let n_bytes = PANEL_ROWS * size_of::<B>();

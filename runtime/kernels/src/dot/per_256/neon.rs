@@ -103,7 +103,7 @@ pub(super) fn in_groups<const G: usize, B: Block>(
     if results.len() <= STEP_TOKENS {
         // A step's tokens wait for the weights: in the order of the file.
         for group in groups {
-            let (rows, mut ahead) = (rows(group), panel.ahead(4 * (group + G), 4 * G));
+            let (rows, mut ahead) = (rows(group), panel.ahead::<4>(4 * (group + G), 4 * G));
             for b in 0..x.n_runs() {
                 ahead.used(4 * G * size_of::<B>());
                 take(&mut w, &rows, b);

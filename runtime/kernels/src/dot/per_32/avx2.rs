@@ -106,7 +106,7 @@ fn stream<const BITS: u32, const OFFSET: i32, const T: usize, B: Block, L: Level
     let at_once = const { 8 * TILE_BLOCKS * size_of::<B>() <= FETCHES * LINE };
     for group in first_group..panel.n_rows().div_ceil(8) {
         let rows = panel.group::<8>(8 * group);
-        let mut ahead = panel.ahead(8 * (group + 1), 8);
+        let mut ahead = panel.ahead::<4>(8 * (group + 1), 8);
         let mut acc = [[_mm256_setzero_ps(); T]];
         for (acc, results) in acc[0].iter_mut().zip(&*results) {
             *acc = load_floats(&results.as_chunks().0[group]);

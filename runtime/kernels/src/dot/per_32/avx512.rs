@@ -61,7 +61,7 @@ fn stream<const OFFSET: i32, const MINIMUM: bool, const T: usize, B: Block>(
 ) {
     for first in (0..panel.n_rows()).step_by(16) {
         let rows = panel.group::<16>(first);
-        let mut ahead = panel.ahead(first + 16, 16);
+        let mut ahead = panel.ahead::<8>(first + 16, 16);
         let mut acc = [_mm512_setzero_ps(); T];
         for (acc, results) in acc.iter_mut().zip(&*results) {
             *acc = load_floats(&results.as_chunks().0[first / 16]);

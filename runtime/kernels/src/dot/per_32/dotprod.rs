@@ -61,7 +61,7 @@ fn stream<const T: usize, B: Block>(
 ) {
     for group in 0..panel.n_rows().div_ceil(4) {
         let rows = panel.group::<4>(4 * group);
-        let mut ahead = panel.ahead(4 * (group + 1), 4);
+        let mut ahead = panel.ahead::<4>(4 * (group + 1), 4);
         let mut acc = [[vdupq_n_f32(0.0); T]; 1];
         for (acc, results) in acc[0].iter_mut().zip(&*results) {
             *acc = load_floats(&results.as_chunks().0[group]);

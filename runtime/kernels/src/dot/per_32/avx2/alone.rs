@@ -34,7 +34,7 @@ pub(super) fn multiply<const BITS: u32, const OFFSET: i32, B: Block, L: Level>(
     let n = panel.n_rows() / (GROUPS * 8);
     for group in 0..n {
         let rows: [_; GROUPS] = std::array::from_fn(|g| panel.eight(8 * (GROUPS * group + g)));
-        let mut ahead = panel.ahead(GROUPS * 8 * (group + 1), GROUPS * 8);
+        let mut ahead = panel.ahead::<4>(GROUPS * 8 * (group + 1), GROUPS * 8);
         let results = &mut results.as_chunks_mut::<8>().0[GROUPS * group..];
         let mut acc = [_mm256_setzero_ps(); GROUPS];
         for (acc, results) in acc.iter_mut().zip(&*results) {
