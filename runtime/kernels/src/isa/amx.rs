@@ -26,9 +26,13 @@ impl Amx {
             assert!(n_rows <= 16 && n_bytes <= 64, "a tile has sixteen rows of 64 bytes");
             (config.n_rows[i], config.n_bytes[i]) = (n_rows, n_bytes);
         }
-        // SAFETY: this token proves that there are tiles; 64 bytes of a valid configuration are read.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &config, options(nostack, preserves_flags, readonly)) };
-        Tiles(PhantomData)
+        let mut before = Config::default();
+        // SAFETY: this token proves that there are tiles; 64 bytes are written, and 64 of a valid configuration read.
+        unsafe {
+            asm!("sttilecfg [{}]", in(reg) &mut before, options(nostack, preserves_flags));
+            asm!("ldtilecfg [{}]", in(reg) &config, options(nostack, preserves_flags, readonly));
+        }
+        Tiles { before, thread: PhantomData }
     }
 }
 
@@ -73,9 +77,13 @@ pub(crate) const N_TILES: usize = 8;
 #[repr(C, align(64))]
 pub(crate) struct Sums(pub(crate) [[i32; 16]; 16]);
 
-/// The tiles of this thread with their shapes, given back at the end. The compiler has no use for tiles, so that they hold from
-/// one of these calls to the next, and calls are made in the order in which they are written.
-pub(crate) struct Tiles(PhantomData<*const ()>);
+/// The tiles of this thread with their shapes, given back at the end as they were: ggml, which runs by turns with llamita in a benchmark,
+/// shapes a thread's once. The compiler has no use for tiles, so that they hold from one of these calls to the next, and calls are made
+/// in the order in which they are written.
+pub(crate) struct Tiles {
+    before: Config,
+    thread: PhantomData<*const ()>,
+}
 
 impl Tiles {
     /// Loads rows into a tile that lie `stride` bytes apart.
@@ -132,7 +140,8 @@ impl Tiles {
 
 impl Drop for Tiles {
     fn drop(&mut self) {
-        // SAFETY: as above. Without it a switch between threads would save eight tiles.
-        unsafe { asm!("tilerelease", options(nomem, nostack, preserves_flags)) };
+        // SAFETY: as above; this is what the processor itself has written. Where there were no shapes it frees the tiles, without which
+        // a switch between threads would save eight of them.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &self.before, options(nostack, preserves_flags, readonly)) };
     }
 }
