@@ -52,8 +52,9 @@ pub(super) fn add_run<const MINIMUM: bool, const GROUPS: usize>(
     // The last step begins as early as to be whole; what it computes anew is dropped.
     let first_of = |step: usize| (step * STEP_TOKENS).min(n_tokens - STEP_TOKENS);
     let mut sums = [[Sums([[0; 16]; 16]); PAIR]; 2];
-    sum(tiles, w, x, Place { token: 0, group: 0, pair: 0 }, &mut sums[0]);
-    let mut turn = 0;
+    let [even, odd] = &mut sums;
+    let (mut now, mut later) = (even, odd);
+    sum(tiles, w, x, Place { token: 0, group: 0, pair: 0 }, now);
     // Only to be fetched: a step's come from the second cache while the one before is worked on (255 -> 279 · 10⁹ multiply-adds a
     // second with Q4_0, of 310 where all tokens are one).
     let (all_x, all_results) = (x.as_ptr(), results.as_ptr());
@@ -73,9 +74,6 @@ pub(super) fn add_run<const MINIMUM: bool, const GROUPS: usize>(
                 } else {
                     Place { token: first_of(step + 1), group: 0, pair: 0 }
                 };
-                let [even, odd] = &mut sums;
-                let (now, later) = if turn == 0 { (even, odd) } else { (odd, even) };
-                turn ^= 1;
                 sum(tiles, w, x, next, later);
                 let (part, n_parts) = (group * n_pairs + pair, GROUPS * n_pairs);
                 for t in part * STEP_TOKENS / n_parts..(part + 1) * STEP_TOKENS / n_parts {
@@ -88,6 +86,7 @@ pub(super) fn add_run<const MINIMUM: bool, const GROUPS: usize>(
                 if let Some(w) = w.get(b + 1) {
                     add_block::<MINIMUM>(&mut acc, &now[1], &w[group], tokens, b + 1);
                 }
+                (now, later) = (later, now);
             }
             for (t, acc) in acc.into_iter().enumerate() {
                 if first + t >= step * STEP_TOKENS {
