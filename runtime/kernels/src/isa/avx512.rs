@@ -4,7 +4,7 @@
 use super::amx::Amx;
 use super::avx_vnni::AvxVnni;
 use super::avx2::{self, load_16};
-use blocks::F16;
+use blocks::{Block, F16};
 use core::arch::x86_64::*;
 
 /// The proof that this processor has AVX-512 F, BW, VL, DQ and VNNI, and AVX2, FMA and F16C.
@@ -108,12 +108,28 @@ pub(crate) fn load_ints(ints: &[i32; 16]) -> __m512i {
     unsafe { _mm512_loadu_si512(ints.as_ptr().cast()) }
 }
 
+/// Sixty-four bytes.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn load_64(bytes: &[u8; 64]) -> __m512i {
+    // SAFETY: sixty-four bytes can be read from the array, at any alignment.
+    unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+}
+
 /// Thirty-two bytes, to memory.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(crate) fn store_32(bytes: &mut [u8; 32], x: __m256i) {
     // SAFETY: thirty-two bytes can be written to the array, at any alignment.
     unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), x) }
+}
+
+/// Sixty-four bytes, to memory.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn store_64(bytes: &mut [u8; 64], x: __m512i) {
+    // SAFETY: sixty-four bytes can be written to the array, at any alignment.
+    unsafe { _mm512_storeu_si512(bytes.as_mut_ptr().cast(), x) }
 }
 
 /// Sixteen integers, to memory.
@@ -159,6 +175,23 @@ pub(crate) fn halves(halves: [F16; 16]) -> __m512 {
     _mm512_cvtph_ps(_mm256_set_epi16(p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a))
 }
 
+/// The first four bytes of sixteen blocks, a block a lane. Of sixteen bytes each, to be turned as weights are: to put sixteen numbers of
+/// 16 bits side by side one by one took more than their weights' products.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn heads<B: Block>(blocks: [&B; 16]) -> __m512i {
+    let bytes = blocks.map(|block| bytemuck::bytes_of(block).first_chunk().expect("sixteen bytes and more"));
+    transpose(bytes)[0]
+}
+
+/// Likewise the last four bytes.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn tails<B: Block>(blocks: [&B; 16]) -> __m512i {
+    let bytes = blocks.map(|block| bytemuck::bytes_of(block).last_chunk().expect("sixteen bytes and more"));
+    transpose(bytes)[3]
+}
+
 /// The halves in the lower parts of sixteen lanes, as floats.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
@@ -194,6 +227,29 @@ pub(crate) fn transpose_from<const FIRST: i32>(rows: [&[u8; 16]; 16]) -> [__m512
         _mm512_unpacklo_epi64(ab_high, cd_high),
         _mm512_unpackhi_epi64(ab_high, cd_high),
     ]
+}
+
+/// What [`transpose`] made of rows, as rows.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn turned_back([a, b, c, d]: [__m512i; 4]) -> [[u8; 16]; 16] {
+    let (ab_low, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    let (cd_low, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    let every_fourth = [
+        _mm512_unpacklo_epi64(ab_low, cd_low),
+        _mm512_unpackhi_epi64(ab_low, cd_low),
+        _mm512_unpacklo_epi64(ab_high, cd_high),
+        _mm512_unpackhi_epi64(ab_high, cd_high),
+    ];
+    let mut rows = [[0; 16]; 16];
+    for (first, four) in every_fourth.into_iter().enumerate() {
+        let mut quarters = [0; 64];
+        store_64(&mut quarters, four);
+        for (quarter, row) in quarters.as_chunks().0.iter().zip(rows[first..].iter_mut().step_by(4)) {
+            *row = *quarter;
+        }
+    }
+    rows
 }
 
 /// Rows `first`, `first + 4`, `first + 8` and `first + 12`.

@@ -84,7 +84,10 @@ pub(super) fn multiply<L: Layout, B: Block>(
                         let [low, high] = [0, 1].map(|byte| load_ints(&now[group][byte].0[t]));
                         let sum = _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low);
                         let acc = load_floats(results);
-                        store_floats(results, add_floats::<L>(acc, sum, &w[group], *d, pairs));
+                        store_floats(
+                            results,
+                            add_floats::<L>(acc, sum, w[group].d, &w[group].minimums, *d, pairs),
+                        );
                     }
                 }
             }

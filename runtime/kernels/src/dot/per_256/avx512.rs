@@ -4,6 +4,8 @@
 //! enough steps then fits 16 bits (8 · 4 · 8 · 127 = 32 512 for four bits, half as many steps for each bit more), and one
 //! instruction multiplies it by its scale and adds, where a product of 32 bits and a sum are three.
 
+pub(crate) mod alone;
+
 use super::amx;
 use crate::activations::{Per256, Run256};
 use crate::isa::avx512::{
@@ -31,9 +33,8 @@ impl Unpacked {
     #[inline]
     #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
     pub(super) fn nothing() -> Self {
-        let (zero, nothing) = (_mm512_setzero_si512(), _mm512_setzero_ps());
-        let minimums = Minimums { min: [zero; 8], scales: [zero; 4], dmin: nothing };
-        Self { q: [zero; 64], scales: [zero; 16], d: nothing, minimums }
+        let zero = _mm512_setzero_si512();
+        Self { q: [zero; 64], scales: [zero; 16], d: _mm512_setzero_ps(), minimums: Minimums::none() }
     }
 }
 
@@ -45,6 +46,16 @@ pub(crate) struct Minimums {
     /// Scales, laid out alike, times the part of the offset that [`SUMS`] does not hold.
     pub(crate) scales: [__m512i; 4],
     pub(crate) dmin: __m512,
+}
+
+impl Minimums {
+    /// For a type that has none.
+    #[inline]
+    #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+    pub(crate) fn none() -> Self {
+        let zero = _mm512_setzero_si512();
+        Self { min: [zero; 8], scales: [zero; 4], dmin: _mm512_setzero_ps() }
+    }
 }
 
 /// What the sums of activations that meet the minimums are multiplied by: so much that one of 32 still fits 16 bits.
@@ -167,7 +178,10 @@ fn add_block<L: Layout, const T: usize>(
                     sum = add_products_of_16(sum, *scales, _mm512_set1_epi32(sums));
                 }
             }
-            store_floats(results, add_floats::<L>(load_floats(results), sum, w, x[t].d, &pairs[t]));
+            store_floats(
+                results,
+                add_floats::<L>(load_floats(results), sum, w.d, &w.minimums, x[t].d, &pairs[t]),
+            );
         }
     }
 }
@@ -179,19 +193,20 @@ fn add_block<L: Layout, const T: usize>(
 pub(super) fn add_floats<L: Layout>(
     acc: __m512,
     sum: __m512i,
-    w: &Unpacked,
+    scale: __m512,
+    minimums: &Minimums,
     d: f32,
     pairs: &[i32],
 ) -> __m512 {
     let product = if L::MINIMUMS == 0 {
-        _mm512_mul_ps(_mm512_cvtepi32_ps(sum), w.d)
+        _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale)
     } else {
         let mut min = _mm512_setzero_si512();
-        for (mins, &sums) in w.minimums.min.iter().zip(&pairs[..L::MINIMUMS / 2]) {
+        for (mins, &sums) in minimums.min.iter().zip(&pairs[..L::MINIMUMS / 2]) {
             min = add_products_of_16(min, *mins, _mm512_set1_epi32(sums));
         }
-        let min = _mm512_mul_ps(_mm512_cvtepi32_ps(min), w.minimums.dmin);
-        _mm512_fmsub_ps(_mm512_cvtepi32_ps(sum), w.d, min)
+        let min = _mm512_mul_ps(_mm512_cvtepi32_ps(min), minimums.dmin);
+        _mm512_fmsub_ps(_mm512_cvtepi32_ps(sum), scale, min)
     };
     _mm512_fmadd_ps(product, _mm512_set1_ps(d), acc)
 }
@@ -237,6 +252,13 @@ fn pairs_of<L: Layout>(x: &Run256, pairs: &mut [i32; 8]) {
     store_32(bytemuck::cast_mut(pairs), sums);
 }
 
+/// One number of 16 bits in all lanes of the first half, another in those of the second.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn by_halves(first: i16, second: i16) -> __m512i {
+    _mm512_inserti64x4::<1>(_mm512_set1_epi16(first), _mm256_set1_epi16(second))
+}
+
 /// Two bits of each weight, laid out as in Q2_K: sixteen bytes have those of four runs of sixteen weights, 32 apart.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
@@ -251,6 +273,28 @@ pub(crate) fn two_bits(rows: [&[u8; 64]; 16], out: &mut Unpacked) {
             q[j + 24] = _mm512_and_si512(_mm512_srli_epi16::<6>(bytes), two);
         }
     }
+}
+
+/// The same of a row, sixty-four weights after sixty-four.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn two_bits_in_order(bytes: &[u8; 64]) -> [__m512i; 4] {
+    let [first, second] = [0, 1].map(|half| _mm512_broadcast_i64x4(load_32(&bytes.as_chunks().0[half])));
+    [(first, 0), (first, 4), (second, 0), (second, 4)].map(|(bytes, at)| {
+        _mm512_and_si512(_mm512_srlv_epi16(bytes, by_halves(at, at + 2)), _mm512_set1_epi8(3))
+    })
+}
+
+/// Adds `VALUE` to weights of a row whose bit is set: the first 32 have the lowest bits of 32 bytes, the next the next.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+pub(crate) fn add_bits_in_order<const VALUE: i8>(weights: [__m512i; 4], bits: &[u8; 32]) -> [__m512i; 4] {
+    let (bits, [a, b, c, d]) = (_mm512_broadcast_i64x4(load_32(bits)), weights);
+    [(a, 0), (b, 2), (c, 4), (d, 6)].map(|(weights, at)| {
+        let bit = |at: i32| 0x0101_i16.wrapping_shl(at as u32);
+        let set = _mm512_test_epi8_mask(bits, by_halves(bit(at), bit(at + 1)));
+        _mm512_mask_add_epi8(weights, set, weights, _mm512_set1_epi8(VALUE))
+    })
 }
 
 /// Sixteen signed bytes of each row, four in a lane of each vector, as [`Unpacked::scales`] of narrow sums: a lane has one,

@@ -2,14 +2,29 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx512::{Layout, Unpacked, multiply as dot};
-use crate::isa::avx512::{Avx512, halves, nibbles, transpose};
-use crate::unpack::q4_k::avx512::scales_and_minimums;
+use crate::dot::per_256::avx512::alone::{self, Row};
+use crate::dot::per_256::avx512::{Layout, Unpacked, add_bits_in_order, multiply as dot};
+use crate::isa::avx512::{Avx512, nibbles, transpose};
+use crate::unpack::q4_k::avx512::{beside, nibbles_in_order, scales_and_minimums};
 use blocks::Q5K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(super) fn multiply(level: Avx512, panel: Panel<'_, Q5K>, x: Per256<'_>, results: &mut Results) {
+    if let [alone] = results {
+        return alone::multiply::<Five, _>(
+            panel,
+            x,
+            alone,
+            |block| columns(block),
+            |blocks, scales| {
+                beside(
+                    blocks.map(|block| bytemuck::bytes_of(block).first_chunk().expect("176 bytes")),
+                    scales,
+                )
+            },
+        );
+    }
     dot::<Five, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
@@ -20,6 +35,16 @@ impl Layout for Five {
     const STEPS: usize = 4;
     const NARROW: bool = true;
     const MINIMUMS: usize = 8;
+}
+
+impl Row for Five {
+    const GROUP: usize = 32;
+}
+
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn columns(block: &Q5K) -> [__m512i; 4] {
+    add_bits_in_order::<16>(nibbles_in_order(&block.low), &block.high)
 }
 
 #[inline]
@@ -37,8 +62,6 @@ fn unpack(blocks: [&Q5K; 16], out: &mut Unpacked) {
         }
     }
     scales_and_minimums::<Five>(sixteens.map(|block| &block[0]), out);
-    out.d = halves(blocks.map(|block| block.d));
-    out.minimums.dmin = halves(blocks.map(|block| block.dmin));
 }
 
 /// Adds 16 to the bytes of `low` where bit `bit` of `high` is set.

@@ -2,13 +2,28 @@
 
 use super::{Panel, Results};
 use crate::activations::Per256;
-use crate::dot::per_256::avx512::{Layout, Unpacked, multiply as dot, narrow_scales};
-use crate::isa::avx512::{Avx512, halves, nibbles, transpose};
+use crate::dot::per_256::avx512::alone::{self, Beside, Row};
+use crate::dot::per_256::avx512::{Layout, Minimums, Unpacked, by_halves, multiply as dot, narrow_scales};
+use crate::isa::avx512::{Avx512, high_halves, load_32, load_64, nibbles, tails, transpose};
 use blocks::Q6K;
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(super) fn multiply(level: Avx512, panel: Panel<'_, Q6K>, x: Per256<'_>, results: &mut Results) {
+    if let [alone] = results {
+        return alone::multiply::<Six, _>(
+            panel,
+            x,
+            alone,
+            |block| columns(block),
+            |blocks, scales| {
+                for (scales, block) in scales.as_chunks_mut::<16>().0.iter_mut().zip(blocks) {
+                    *scales = bytemuck::cast(block.scales);
+                }
+                Beside { d: high_halves(tails(blocks)), minimums: Minimums::none() }
+            },
+        );
+    }
     dot::<Six, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
 }
 
@@ -19,6 +34,29 @@ impl Layout for Six {
     const STEPS: usize = 2;
     const NARROW: bool = true;
     const MINIMUMS: usize = 0;
+}
+
+impl Row for Six {
+    const GROUP: usize = 16;
+}
+
+/// The weights of a block, sixty-four after sixty-four.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn columns(block: &Q6K) -> [__m512i; 4] {
+    let (four_bits, two_bits) = (_mm512_set1_epi8(0x0f), _mm512_set1_epi8(0x30));
+    let half = |at: usize| {
+        let low = load_64(&block.low.as_chunks().0[at]);
+        // Two bits for each of four runs of 32 columns, of which the first two meet low nibbles, the others high ones.
+        let high = _mm512_broadcast_i64x4(load_32(&block.high.as_chunks().0[at]));
+        let left = _mm512_sllv_epi16(high, by_halves(4, 2));
+        let right = _mm512_srlv_epi16(high, by_halves(0, 2));
+        let with =
+            |low, high| _mm512_or_si512(_mm512_and_si512(low, four_bits), _mm512_and_si512(high, two_bits));
+        [with(low, left), with(_mm512_srli_epi16::<4>(low), right)]
+    };
+    let ([a, b], [c, d]) = (half(0), half(1));
+    [a, b, c, d]
 }
 
 #[inline]
@@ -43,5 +81,5 @@ fn unpack(blocks: [&Q6K; 16], out: &mut Unpacked) {
     }
     let scales = transpose(blocks.map(|block| bytemuck::cast_ref(&block.scales)));
     out.scales = narrow_scales(scales);
-    out.d = halves(blocks.map(|block| block.d));
+    out.d = high_halves(tails(blocks));
 }

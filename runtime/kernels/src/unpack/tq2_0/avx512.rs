@@ -3,7 +3,7 @@
 use super::{Panel, Results};
 use crate::activations::Per256;
 use crate::dot::per_256::avx512::{Layout, Unpacked, multiply as dot, two_bits};
-use crate::isa::avx512::{Avx512, halves};
+use crate::isa::avx512::{Avx512, high_halves, tails};
 use blocks::Tq2_0;
 use core::arch::x86_64::*;
 
@@ -26,5 +26,5 @@ impl Layout for Ternary {
 fn unpack(blocks: [&Tq2_0; 16], out: &mut Unpacked) {
     two_bits(blocks.map(|block| &block.q), out);
     out.scales = [_mm512_set1_epi32(1); 16];
-    out.d = halves(blocks.map(|block| block.d));
+    out.d = high_halves(tails(blocks));
 }
