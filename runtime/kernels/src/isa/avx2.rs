@@ -6,7 +6,7 @@ mod pairs;
 pub(crate) use chains::{add_bf16, add_f16, add_f32};
 pub(crate) use pairs::add_pairs;
 
-use super::avx_vnni::AvxVnni;
+use super::avx_vnni::{Dots, Encoding};
 use blocks::{Block, F16};
 use core::arch::x86_64::*;
 
@@ -37,15 +37,18 @@ impl Avx2 {
 
 /// A level with AVX2's vectors.
 pub(crate) trait Level: Copy {
-    /// The proof that there are dot products of bytes.
-    fn vnni(self) -> Option<AvxVnni>;
+    /// How its dot products of bytes are encoded, if it has them.
+    const DOTS: Option<Encoding>;
+
+    /// The proof that it has.
+    #[inline(always)]
+    fn dots(self) -> Option<Dots<Self>> {
+        Dots::of(self)
+    }
 }
 
 impl Level for Avx2 {
-    #[inline(always)]
-    fn vnni(self) -> Option<AvxVnni> {
-        None
-    }
+    const DOTS: Option<Encoding> = None;
 }
 
 /// Sixteen bytes.

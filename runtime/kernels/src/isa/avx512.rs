@@ -2,7 +2,7 @@
 //! `avx2` too.
 
 use super::amx::Amx;
-use super::avx_vnni::AvxVnni;
+use super::avx_vnni::Encoding;
 use super::avx2::{self, load_16};
 use blocks::{Block, F16};
 use core::arch::x86_64::*;
@@ -11,7 +11,6 @@ use core::arch::x86_64::*;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Avx512 {
     avx2: avx2::Avx2,
-    vnni: Option<AvxVnni>,
     amx: Option<Amx>,
 }
 
@@ -24,12 +23,7 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vnni"))
-        .then_some(Self { avx2, vnni: AvxVnni::detect(), amx: None })
-    }
-
-    /// The level beside this one, which not all of these processors have: a token alone is faster there with some types.
-    pub(crate) fn vnni(self) -> Option<AvxVnni> {
-        self.vnni
+        .then_some(Self { avx2, amx: None })
     }
 
     /// The level that multiplies many tokens by tiles.
@@ -57,6 +51,11 @@ impl Avx512 {
         // SAFETY: the token proves that the features were detected.
         unsafe { with_features(body) }
     }
+}
+
+/// Vectors half as wide, of which Intel's processors do three at a time: with some types a token alone is faster.
+impl avx2::Level for Avx512 {
+    const DOTS: Option<Encoding> = Some(Encoding::Evex);
 }
 
 /// Thirty-two bytes.

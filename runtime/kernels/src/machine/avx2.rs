@@ -10,8 +10,8 @@ pub(super) fn chains(level: impl Level, rounds: usize) -> usize {
     for _ in 0..rounds {
         for sum in &mut sums {
             // What is multiplied comes from the sum: a product that never changed would leave the loop.
-            *sum = match level.vnni() {
-                Some(vnni) => vnni.add_products_of_8(*sum, x, x),
+            *sum = match level.dots() {
+                Some(dots) => dots.add_products_of_8(*sum, x, x),
                 None => _mm256_add_epi16(*sum, _mm256_maddubs_epi16(*sum, x)),
             };
         }

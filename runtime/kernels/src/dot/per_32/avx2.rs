@@ -237,7 +237,7 @@ impl Taken {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     fn bytes<const BITS: u32>(level: impl Level, mut q: [__m256i; 8], scales: Scales) -> Self {
-        if BITS == 8 && level.vnni().is_some() {
+        if BITS == 8 && level.dots().is_some() {
             // The sign's bit flipped adds 128.
             q = q.map(|q| _mm256_xor_si256(q, _mm256_set1_epi8(-128)));
         }
@@ -261,7 +261,7 @@ impl Taken {
 /// Whether a tile has 16 bits for a weight.
 #[inline(always)]
 fn are_widened<const BITS: u32>(level: impl Level) -> bool {
-    BITS == 8 && level.vnni().is_none()
+    BITS == 8 && level.dots().is_none()
 }
 
 /// Adds the sums of the runs' block `b` to the results.

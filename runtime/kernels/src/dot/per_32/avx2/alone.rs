@@ -80,7 +80,7 @@ impl Columns {
     fn of<const BITS: u32, const OFFSET: i32>(level: impl Level, x: &Run32, b: usize) -> Self {
         let q = bytemuck::cast_ref::<_, [[u8; 16]; 2]>(&x.q[b]);
         let q = q.each_ref().map(|q| _mm256_broadcastsi128_si256(load_16(q)));
-        let repaid = match level.vnni() {
+        let repaid = match level.dots() {
             Some(_) => _mm256_set1_epi32(x.sums[b] * if BITS == 8 { -128 } else { -OFFSET }),
             None => _mm256_mullo_epi16(broadcast_2(&x.offsets[b]), _mm256_set1_epi16(OFFSET as i16 / 8)),
         };
@@ -97,7 +97,7 @@ impl Columns {
     ) -> __m256i {
         let ([low, high], ones) = (self.q, _mm256_set1_epi16(1));
         let in_32 = |a, b| _mm256_add_epi32(a, b);
-        if let Some(vnni) = level.vnni() {
+        if let Some(dots) = level.dots() {
             let none = _mm256_setzero_si256();
             let sums = pairs.map(|q| {
                 // The sign's bit flipped adds 128.
@@ -105,7 +105,7 @@ impl Columns {
                     8 => _mm256_xor_si256(q, _mm256_set1_epi8(-128)),
                     _ => q,
                 });
-                vnni.add_products_of_8(vnni.add_products_of_8(none, a, low), b, high)
+                dots.add_products_of_8(dots.add_products_of_8(none, a, low), b, high)
             });
             let sum = turned(sums, in_32);
             if BITS == 8 || OFFSET != 0 { _mm256_add_epi32(sum, self.repaid) } else { sum }

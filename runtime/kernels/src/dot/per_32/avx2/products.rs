@@ -2,7 +2,7 @@
 
 use super::Taken;
 use crate::activations::Run32;
-use crate::isa::avx_vnni::AvxVnni;
+use crate::isa::avx_vnni::Dots;
 use crate::isa::avx2::{Level, add_pairs, broadcast_2, broadcast_4, load_16, settled, store_32};
 use core::arch::x86_64::*;
 
@@ -15,9 +15,9 @@ pub(super) fn products<const BITS: u32, const OFFSET: i32, const G: usize, const
     x: &[Run32; T],
     b: usize,
 ) -> [[__m256i; T]; G] {
-    match level.vnni() {
-        Some(vnni) if BITS == 8 => in_32_bits::<128, G, T>(vnni, q, x, b),
-        Some(vnni) => in_32_bits::<OFFSET, G, T>(vnni, q, x, b),
+    match level.dots() {
+        Some(dots) if BITS == 8 => in_32_bits::<128, G, T>(dots, q, x, b),
+        Some(dots) => in_32_bits::<OFFSET, G, T>(dots, q, x, b),
         None if BITS == 8 => of_signed(q, x, b),
         None => in_16_bits::<BITS, OFFSET, G, T>(q, x, b),
     }
@@ -33,7 +33,7 @@ fn steps<const T: usize>(x: &[Run32; T], b: usize) -> [&[[i8; 4]; 8]; T] {
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn in_32_bits<const OFFSET: i32, const G: usize, const T: usize>(
-    vnni: AvxVnni,
+    dots: Dots<impl Level>,
     q: [&[__m256i; 8]; G],
     x: &[Run32; T],
     b: usize,
@@ -52,7 +52,7 @@ fn in_32_bits<const OFFSET: i32, const G: usize, const T: usize>(
         for t in 0..T {
             let a = broadcast_4(&a[t][j]);
             for g in 0..G {
-                sums[g][t] = vnni.add_products_of_8(sums[g][t], q[g][j], a);
+                sums[g][t] = dots.add_products_of_8(sums[g][t], q[g][j], a);
             }
         }
     }
