@@ -120,6 +120,35 @@ pub(crate) fn prefetch_near(address: *const u8) {
     prefetch(address);
 }
 
+/// Copies numbers that nobody needs soon to memory, past the caches where that can be: whole lines, which are not fetched first. Other
+/// threads see them after [`settle_stores`].
+#[inline(always)]
+pub(crate) fn store_past_caches<const N: usize>(out: &mut [f32; N], x: &[f32; N]) {
+    #[cfg(target_arch = "x86_64")]
+    if out.as_ptr().cast::<[f32; 4]>().is_aligned() {
+        for (out, x) in out.as_chunks_mut::<4>().0.iter_mut().zip(x.as_chunks::<4>().0) {
+            // SAFETY: four floats can be read from one array and written to the other, whose alignment was looked at; x86-64 always has
+            // the instructions.
+            unsafe {
+                use core::arch::x86_64::*;
+                _mm_stream_ps(out.as_mut_ptr(), _mm_loadu_ps(x.as_ptr()));
+            }
+        }
+        return;
+    }
+    *out = *x;
+}
+
+/// What was stored past the caches comes before what is stored after this.
+#[inline(always)]
+pub(crate) fn settle_stores() {
+    // SAFETY: a fence has no operands; x86-64 always has it.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        core::arch::x86_64::_mm_sfence();
+    }
+}
+
 /// The names of the levels of this architecture, the scalar first.
 const NAMES: &[&str] = &[
     "scalar",
@@ -205,15 +234,6 @@ impl Isa {
             Self::Avx512(_) => 16,
             #[cfg(target_arch = "aarch64")]
             Self::Neon(_) | Self::DotProd(_) | Self::I8mm(_) => 4,
-        }
-    }
-
-    /// Whether many tokens are multiplied by tiles.
-    pub(crate) fn has_tiles(self) -> bool {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(level) => level.amx().is_some(),
-            _ => false,
         }
     }
 

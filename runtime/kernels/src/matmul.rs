@@ -6,7 +6,7 @@ mod tests;
 use crate::activations::{Packing, Part, RUN};
 use crate::team::SharedSlice;
 use crate::unpack::{PANEL_ROWS, Panel, Results, Weights};
-use crate::{Activations, Isa, Team};
+use crate::{Activations, Isa, Team, isa};
 use blocks::{TensorType, with_block};
 use std::ops::Range;
 
@@ -87,11 +87,16 @@ const PART_BYTES: usize = 128 << 10;
 /// Panels that take turns, whose results are at hand: 16 KiB each.
 const GROUP_PANELS: usize = 4;
 
-/// Tokens of a pass and panels that take turns where there are tiles, which take so little time that unpacking would be a third of
-/// it, and fetching activations as much again (Q4_K from the caches: 128 tokens and four panels 300 · 10⁹ multiply-adds a second,
-/// 512 and eight 400). Sixteen tokens are a tile.
-const TILE_TOKENS: usize = 512;
-const TILE_PANELS: usize = 8;
+/// Tokens of a pass and panels that take turns at AVX-512, whose processors have second caches of a core's own of 1 MiB and more. With
+/// AMX unpacking would be a third of the time, and fetching activations as much again (Q4_K from the caches: 128 tokens and four panels
+/// 300 · 10⁹ multiply-adds a second, 512 and eight 400); without, it is a twentieth (512 tokens of eight layers of 7B: Q4_0 234 tokens a
+/// second, with 264 and four 247, with 512 and eight 254). Sixteen tokens are a tile.
+const WIDE_TOKENS: usize = 512;
+const WIDE_PANELS: usize = 8;
+
+/// From so many tokens on results are stored past the caches: they would push out what is needed next, and a line that is in no cache is
+/// fetched before it is written (Xeon, model 207, AVX-512, 512 tokens of eight layers of 7B: Q4_0 220 -> 227 tokens a second).
+const PAST_CACHES_TOKENS: usize = 64;
 
 /// Fewer tokens take whole rows, in the order of the file, for then it is the weights that have to be fetched.
 const PART_TOKENS: usize = 8;
@@ -115,7 +120,7 @@ pub fn matmul(team: &Team, x: &Activations, products: &mut [Product<'_>]) {
             n_panels += new.n_panels;
             *task = Some(new);
         }
-        let pass_tokens = if team.isa().has_tiles() { TILE_TOKENS } else { PASS_TOKENS };
+        let pass_tokens = if team.isa().n_floats() == 16 { WIDE_TOKENS } else { PASS_TOKENS };
         let n_passes = x.n_tokens().div_ceil(pass_tokens);
         let n = n_panels * n_passes;
         team.for_each(n, CHUNK_PANELS, |range| {
@@ -123,7 +128,7 @@ pub fn matmul(team: &Team, x: &Activations, products: &mut [Product<'_>]) {
             while at < range.end {
                 let (pass, mut panel) = (at / n_panels, at % n_panels);
                 let tokens = pass * pass_tokens..x.n_tokens().min((pass + 1) * pass_tokens);
-                let group_panels = if tokens.len() > PASS_TOKENS { TILE_PANELS } else { GROUP_PANELS };
+                let group_panels = if tokens.len() > PASS_TOKENS { WIDE_PANELS } else { GROUP_PANELS };
                 for task in tasks.iter().flatten() {
                     if panel < task.n_panels {
                         let n = group_panels.min(task.n_panels - panel).min(range.end - at);
@@ -142,9 +147,9 @@ pub fn matmul(team: &Team, x: &Activations, products: &mut [Product<'_>]) {
 struct Share<'a> {
     isa: Isa,
     x: &'a Activations,
-    /// Up to [`GROUP_PANELS`], or [`TILE_PANELS`] with more than [`PASS_TOKENS`].
+    /// Up to [`GROUP_PANELS`], or [`WIDE_PANELS`] with more than [`PASS_TOKENS`].
     panels: Range<usize>,
-    /// Up to [`PASS_TOKENS`] or [`TILE_TOKENS`].
+    /// Up to [`PASS_TOKENS`] or [`WIDE_TOKENS`].
     tokens: Range<usize>,
 }
 
@@ -184,7 +189,7 @@ impl<'a> Task<'a> {
         match share.tokens.len() {
             ..PART_TOKENS => self.run_with::<{ GROUP_PANELS * PART_TOKENS }>(share),
             PART_TOKENS..=PASS_TOKENS => self.run_with::<{ GROUP_PANELS * PASS_TOKENS }>(share),
-            _ => self.run_with::<{ TILE_PANELS * TILE_TOKENS }>(share),
+            _ => self.run_with::<{ WIDE_PANELS * WIDE_TOKENS }>(share),
         }
     }
 
@@ -202,6 +207,7 @@ impl<'a> Task<'a> {
             else panic!("there are no kernels for {}", self.weights.ty)
         );
         let Share { panels, tokens, .. } = share;
+        let past_caches = tokens.len() >= PAST_CACHES_TOKENS;
         for (panel, results) in panels.clone().zip(results.chunks(tokens.len())) {
             let first_row = panel * PANEL_ROWS;
             let n_rows = PANEL_ROWS.min(self.n_rows - first_row);
@@ -209,8 +215,16 @@ impl<'a> Task<'a> {
                 let start = token * self.stride + self.first + first_row;
                 // SAFETY: a place of the results belongs to one product (their `out`s are different `&mut`s), one token and
                 // one row, so to one panel and pass, and for_each hands out each of those once.
-                unsafe { self.out.slice(start..start + n_rows) }.copy_from_slice(&results[..n_rows]);
+                let out = unsafe { self.out.slice(start..start + n_rows) };
+                match out.first_chunk_mut::<PANEL_ROWS>() {
+                    Some(out) if past_caches => isa::store_past_caches(out, results),
+                    Some(out) => *out = *results,
+                    None => out.copy_from_slice(&results[..n_rows]),
+                }
             }
+        }
+        if past_caches {
+            isa::settle_stores();
         }
     }
 

@@ -133,7 +133,7 @@ fn every_level_gives_the_bits_of_the_scalar_for_blocks_of_256() {
 
 #[test]
 fn every_level_gives_the_bits_of_the_scalar_for_more_than_one_pass() {
-    let (n_rows, n_cols, n_tokens) = (9 * PANEL_ROWS + 1, 512, TILE_TOKENS + 17);
+    let (n_rows, n_cols, n_tokens) = (9 * PANEL_ROWS + 1, 512, WIDE_TOKENS + 17);
     let mut random = Random(4);
     for ty in [TensorType::Q4_0, TensorType::Q4K] {
         let (_, scales) = TYPES.iter().find(|&&(tested, _)| tested == ty).expect("it is tested");
