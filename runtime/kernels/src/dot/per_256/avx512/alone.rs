@@ -68,8 +68,8 @@ pub(crate) fn multiply<L: Row, B: Block>(
                 let beside = beside(blocks, &mut scales);
                 let mut quarters = [_mm512_setzero_si512(); 4];
                 for (four, quarter) in quarters.iter_mut().enumerate().take(n.div_ceil(4)) {
-                    ahead.used(4 * size_of::<B>());
-                    let sum = |at: usize| {
+                    let mut sum = |at: usize| {
+                        ahead.used(size_of::<B>());
                         let i = 4 * four + at;
                         sum_of::<L>(columns(blocks[i]), &token, i, lanes::<L>(&scales, i), at_scales)
                     };

@@ -34,7 +34,7 @@ pub(super) fn multiply<const BITS: u32, const OFFSET: i32, B: Block, L: Level>(
     let n = panel.n_rows() / (GROUPS * 8);
     for group in 0..n {
         let rows: [_; GROUPS] = std::array::from_fn(|g| panel.eight(8 * (GROUPS * group + g)));
-        let mut ahead = panel.ahead::<4>(GROUPS * 8 * (group + 1), GROUPS * 8);
+        let mut ahead = panel.ahead::<8>(GROUPS * 8 * (group + 1), GROUPS * 8);
         let results = &mut results.as_chunks_mut::<8>().0[GROUPS * group..];
         let mut acc = [_mm256_setzero_ps(); GROUPS];
         for (acc, results) in acc.iter_mut().zip(&*results) {
@@ -46,10 +46,10 @@ pub(super) fn multiply<const BITS: u32, const OFFSET: i32, B: Block, L: Level>(
             let x = &x.at(run)[0];
             let n = TILE_BLOCKS.min(n_blocks - first);
             for b in 0..n {
-                ahead.used(GROUPS * 8 * size_of::<B>());
                 let columns = Columns::of::<BITS, OFFSET>(level, x, b);
                 let (x_d, x_s) = (_mm256_set1_ps(x.d[b]), _mm256_set1_ps(x.s[b]));
                 for g in 0..GROUPS {
+                    ahead.used(8 * size_of::<B>());
                     let blocks = rows[g].blocks(first + b);
                     let [r0, r1, r2, r3, r4, r5, r6, r7] = blocks;
                     let q = [[r0, r4], [r1, r5], [r2, r6], [r3, r7]].map(&pair);
