@@ -157,8 +157,8 @@ impl Pack for Run32 {
             run.d[b] = quantize(x, &mut run.q[b]);
         }
         let pairs: [[i16; 16]; 8] = bytemuck::cast(of_twos::<128>(run.q.as_flattened()));
-        for b in 0..8 {
-            let [first, second] = of_halves::<2>(&of_halves::<4>(&of_halves::<8>(&pairs[b])));
+        for (b, pairs) in pairs.iter().enumerate() {
+            let [first, second] = of_halves::<2>(&of_halves::<4>(&of_halves::<8>(pairs)));
             run.offsets[b] = [first, second].map(|sum| -8 * sum);
             run.sums[b] = i32::from(first) + i32::from(second);
             run.s[b] = run.sums[b] as f32 * run.d[b];

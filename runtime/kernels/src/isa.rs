@@ -125,10 +125,10 @@ pub(crate) fn prefetch_near(address: *const u8) {
 #[inline(always)]
 pub(crate) fn store_past_caches<const N: usize>(out: &mut [f32; N], x: &[f32; N]) {
     #[cfg(target_arch = "x86_64")]
-    if out.as_ptr().cast::<[f32; 4]>().is_aligned() {
+    if out.as_ptr().cast::<core::arch::x86_64::__m128>().is_aligned() {
         for (out, x) in out.as_chunks_mut::<4>().0.iter_mut().zip(x.as_chunks::<4>().0) {
-            // SAFETY: four floats can be read from one array and written to the other, whose alignment was looked at; x86-64 always has
-            // the instructions.
+            // SAFETY: four floats can be read from one array and written to the other, which is aligned as the store wants it; x86-64
+            // always has the instructions.
             unsafe {
                 use core::arch::x86_64::*;
                 _mm_stream_ps(out.as_mut_ptr(), _mm_loadu_ps(x.as_ptr()));
