@@ -174,16 +174,7 @@ pub(crate) fn halves(halves: [F16; 16]) -> __m512 {
     _mm512_cvtph_ps(_mm256_set_epi16(p, o, n, m, l, k, j, i, h, g, f, e, d, c, b, a))
 }
 
-/// The first four bytes of sixteen blocks, a block a lane. Of sixteen bytes each, to be turned as weights are: to put sixteen numbers of
-/// 16 bits side by side one by one took more than their weights' products.
-#[inline]
-#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(crate) fn heads<B: Block>(blocks: [&B; 16]) -> __m512i {
-    let bytes = blocks.map(|block| bytemuck::bytes_of(block).first_chunk().expect("sixteen bytes and more"));
-    transpose(bytes)[0]
-}
-
-/// Likewise the last four bytes.
+/// The last four bytes of sixteen blocks, a block a lane.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(crate) fn tails<B: Block>(blocks: [&B; 16]) -> __m512i {
@@ -217,7 +208,13 @@ pub(crate) fn transpose(rows: [&[u8; 16]; 16]) -> [__m512i; 4] {
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(crate) fn transpose_from<const FIRST: i32>(rows: [&[u8; 16]; 16]) -> [__m512i; 4] {
     // Every fourth row side by side: what follows works in quarters of 128 bits.
-    let [a, b, c, d] = [0, 1, 2, 3].map(|first| _mm512_bsrli_epi128::<FIRST>(quarters(rows, first)));
+    lanes_turned([0, 1, 2, 3].map(|first| _mm512_bsrli_epi128::<FIRST>(quarters(rows, first))))
+}
+
+/// Four vectors, whose first lanes of each quarter become the first vector's quarters, the second ones the second's.
+#[inline]
+#[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn lanes_turned([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
     let (ab_low, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
     let (cd_low, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
     [
@@ -231,17 +228,10 @@ pub(crate) fn transpose_from<const FIRST: i32>(rows: [&[u8; 16]; 16]) -> [__m512
 /// What [`transpose`] made of rows, as rows.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(crate) fn turned_back([a, b, c, d]: [__m512i; 4]) -> [[u8; 16]; 16] {
-    let (ab_low, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-    let (cd_low, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-    let every_fourth = [
-        _mm512_unpacklo_epi64(ab_low, cd_low),
-        _mm512_unpackhi_epi64(ab_low, cd_low),
-        _mm512_unpacklo_epi64(ab_high, cd_high),
-        _mm512_unpackhi_epi64(ab_high, cd_high),
-    ];
+pub(crate) fn turned_back(vectors: [__m512i; 4]) -> [[u8; 16]; 16] {
     let mut rows = [[0; 16]; 16];
-    for (first, four) in every_fourth.into_iter().enumerate() {
+    // Every fourth row is a quarter of the same vector.
+    for (first, four) in lanes_turned(vectors).into_iter().enumerate() {
         let mut quarters = [0; 64];
         store_64(&mut quarters, four);
         for (quarter, row) in quarters.as_chunks().0.iter().zip(rows[first..].iter_mut().step_by(4)) {

@@ -3,7 +3,7 @@
 use super::{Panel, Results};
 use crate::activations::Per32;
 use crate::dot::per_32::avx512::{Unpacked, multiply as dot};
-use crate::isa::avx512::{Avx512, heads, high_halves, low_halves, nibbles, transpose};
+use crate::isa::avx512::{Avx512, halves, nibbles, transpose};
 use blocks::Q4_1;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
@@ -18,6 +18,5 @@ pub(super) fn multiply(level: Avx512, panel: Panel<'_, Q4_1>, x: Per32<'_>, resu
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 fn unpack(blocks: [&Q4_1; 16]) -> Unpacked {
     let q = nibbles(transpose(blocks.map(|block| &block.q)));
-    let heads = heads(blocks);
-    Unpacked { q, d: low_halves(heads), m: high_halves(heads) }
+    Unpacked { q, d: halves(blocks.map(|block| block.d)), m: halves(blocks.map(|block| block.m)) }
 }

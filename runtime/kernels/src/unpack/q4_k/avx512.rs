@@ -5,7 +5,7 @@ use crate::activations::Per256;
 use crate::dot::per_256::avx512::alone::{self, Beside, Row, ScaleBytes};
 use crate::dot::per_256::avx512::{Layout, Minimums, SUMS, Unpacked, by_halves, multiply as dot, pairs};
 use crate::isa::avx512::{Avx512, high_halves, load_32, low_halves, nibbles, store_64, transpose};
-use blocks::Q4K;
+use blocks::{Block, Q4K};
 use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
@@ -16,12 +16,7 @@ pub(super) fn multiply(level: Avx512, panel: Panel<'_, Q4K>, x: Per256<'_>, resu
             x,
             alone,
             |block| nibbles_in_order(&block.q),
-            |blocks, scales| {
-                beside(
-                    blocks.map(|block| bytemuck::bytes_of(block).first_chunk().expect("144 bytes")),
-                    scales,
-                )
-            },
+            |blocks, scales| beside(blocks, scales),
         );
     }
     dot::<Four, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));
@@ -50,10 +45,11 @@ pub(in crate::unpack) fn nibbles_in_order(bytes: &[u8; 128]) -> [__m512i; 4] {
     })
 }
 
-/// From the first sixteen bytes of each block.
+/// What blocks have in their first sixteen bytes.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-pub(in crate::unpack) fn beside(heads: [&[u8; 16]; 16], out: &mut ScaleBytes) -> Beside {
+pub(in crate::unpack) fn beside<B: Block>(blocks: [&B; 16], out: &mut ScaleBytes) -> Beside {
+    let heads = blocks.map(|block| bytemuck::bytes_of(block).first_chunk().expect("sixteen bytes and more"));
     let Six { floats, scales: [low, high], min } = six(heads);
     // Eight bytes of blocks 0, 1, 4, 5 and so on, and of the others; then in order.
     let (some, others) = (_mm512_unpacklo_epi32(low, high), _mm512_unpackhi_epi32(low, high));

@@ -17,12 +17,7 @@ pub(super) fn multiply(level: Avx512, panel: Panel<'_, Q5K>, x: Per256<'_>, resu
             x,
             alone,
             |block| columns(block),
-            |blocks, scales| {
-                beside(
-                    blocks.map(|block| bytemuck::bytes_of(block).first_chunk().expect("176 bytes")),
-                    scales,
-                )
-            },
+            |blocks, scales| beside(blocks, scales),
         );
     }
     dot::<Five, _>(level, panel, x, results, |blocks, out| unpack(blocks, out));

@@ -5,7 +5,7 @@
 //! Four columns of up to six bits and no sign fit 16 bits (4 · 63 · 127 = 32 004), so what was added to a type's weights is repaid once
 //! a block.
 //!
-//! On a core of a Xeon (model 207) that reads Q4_K from the caches at 25.5 GB/s and Q6_K at 27.5, where sixteen rows with a row a lane came to
+//! On a core of a Xeon (model 207) that reads 256 rows of Q4_K from the caches at 25.5 GB/s and of Q6_K at 27.5, where sixteen rows with a row a lane came to
 //! 20. Lost on the way: the same vectors with a block of each of sixteen rows at a time (23.5, 24.6); floats added a row alone, a block after
 //! the other (22, 25). From memory of two threads' 23 GB/s Q4_K brings 0.83, without fetching ahead 0.53, fetching in one place 3 KiB ahead 0.69,
 //! in four or sixteen instead of eight 0.79 and 0.80, four blocks' at a time instead of one's 0.81 (Q6_K 0.75 for 0.79).
