@@ -208,10 +208,11 @@ impl<'a> Task<'a> {
         );
         let Share { panels, tokens, .. } = share;
         let past_caches = tokens.len() >= PAST_CACHES_TOKENS;
-        for (panel, results) in panels.clone().zip(results.chunks(tokens.len())) {
-            let first_row = panel * PANEL_ROWS;
-            let n_rows = PANEL_ROWS.min(self.n_rows - first_row);
-            for (token, results) in tokens.clone().zip(results) {
+        // A token's results one after the other, which memory takes better than those of a panel, a row of the output apart.
+        for (i, token) in tokens.clone().enumerate() {
+            for (panel, results) in panels.clone().zip(results.chunks(tokens.len())) {
+                let (first_row, results) = (panel * PANEL_ROWS, &results[i]);
+                let n_rows = PANEL_ROWS.min(self.n_rows - first_row);
                 let start = token * self.stride + self.first + first_row;
                 // SAFETY: a place of the results belongs to one product (their `out`s are different `&mut`s), one token and
                 // one row, so to one panel and pass, and for_each hands out each of those once.

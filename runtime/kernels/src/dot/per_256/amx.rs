@@ -50,7 +50,7 @@ pub(super) fn multiply<L: Layout, B: Block>(
     let n_steps = n_tokens.div_ceil(STEP_TOKENS);
     // The last step begins as early as to be whole; what it computes anew is dropped.
     let first_of = |step: usize| (step * STEP_TOKENS).min(n_tokens - STEP_TOKENS);
-    let mut steps = [[[Sums([[0; 16]; 16]); 2]; GROUPS]; 2];
+    let mut stored = [[Sums([[0; 16]; 16]); 2]; GROUPS];
     for b in 0..x.n_runs() {
         for ((rows, w), scaled) in rows.iter().zip(&mut w).zip(&mut scaled) {
             unpack(rows.blocks(b), w);
@@ -60,10 +60,8 @@ pub(super) fn multiply<L: Layout, B: Block>(
         let tokens = |step: usize| -> &[Run256; STEP_TOKENS] {
             x[first_of(step)..].first_chunk().expect("a step's tokens")
         };
-        let [even, odd] = &mut steps;
-        let (mut now, mut later) = (even, odd);
         (0..QUARTERS).for_each(|quarter| add_quarter(&tiles, &scaled, tokens(0), quarter));
-        store(&tiles, now);
+        store(&tiles, &mut stored);
         for step in 0..n_steps {
             panel.fetch(b + 1..b + 2, step, n_steps);
             let (first, x, next) = (first_of(step), tokens(step), tokens(step + 1));
@@ -81,7 +79,7 @@ pub(super) fn multiply<L: Layout, B: Block>(
                     };
                     let results: &mut [f32; PANEL_ROWS] = &mut results[first + t];
                     for (group, results) in results.as_chunks_mut().0.iter_mut().enumerate() {
-                        let [low, high] = [0, 1].map(|byte| load_ints(&now[group][byte].0[t]));
+                        let [low, high] = [0, 1].map(|byte| load_ints(&stored[group][byte].0[t]));
                         let sum = _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low);
                         let acc = load_floats(results);
                         store_floats(
@@ -91,8 +89,7 @@ pub(super) fn multiply<L: Layout, B: Block>(
                     }
                 }
             }
-            store(&tiles, later);
-            (now, later) = (later, now);
+            store(&tiles, &mut stored);
         }
     }
 }

@@ -3,37 +3,34 @@
 //! A block of 32 columns is half of what a tile can multiply, and its sums go through memory; yet sixteen vectors of sums, a product
 //! of tiles and three operations each, are less than eight products and three operations each.
 //!
-//! Tiles and vectors hardly work beside each other. On a Xeon (model 167) a block of sixteen rows and tokens took, in cycles, 17 for
-//! its product, 14 for its stores, 35 for its floats, and 67 for all of it, as here. Lost against that: all products of a run first
-//! and a tile of activations for both groups (80), stores a pair later (73), floats by vectors of 256 bits (101).
+//! While a tile is worked on, products of floats and converts go to one of two units (a Xeon, model 207: 48 of them beside a product of
+//! tiles take 48 cycles, alone 24; sums of floats or integers go to both), and products of tiles wait for loads and stores for their
+//! sums. So four blocks are on their way at a time, and a quarter of one's floats follows each step of another: a core of that
+//! Xeon does 297 · 10⁹ multiply-adds a second with Q4_0 and 245 with Q5_1 (256 rows of 4096 from the caches, 512 tokens) where pairs of
+//! blocks, whose floats followed all of the next pair, came to 275 and 197; with all tokens one, 348. All of a block's floats behind its
+//! steps is 228. Lost, too: sums as floats by additions of 1.5 · 2²³ (287; Q5_1 242), and on another (model 167) all products of a run
+//! first and a tile of activations for both groups, floats by vectors of 256 bits.
 
 use super::avx512::{Unpacked, add_floats};
 use crate::activations::Run32;
 use crate::isa::amx::{Amx, N_TILES, Sums, Tiles};
 use crate::isa::avx512::{load_floats, load_ints, store_floats};
 use crate::isa::{LINE, prefetch_near};
-use crate::unpack::Results;
+use crate::unpack::{PANEL_ROWS, Results};
 use core::arch::x86_64::*;
+use std::mem::offset_of;
 
 /// Tokens of a tile. Fewer are not for tiles.
 pub(super) const STEP_TOKENS: usize = 16;
 
-/// Blocks whose sums are on their way while those of the two before are scaled.
-const PAIR: usize = 2;
+/// Blocks that are on their way at a time, each with a tile of sums: begun, begun, stored, and scaled.
+const TURNS: usize = 4;
 
-/// Sums of a pair in tiles 0 and 1, its activations in 2 and 3, its weights in 4 and 5.
+/// Sums in tiles 0 to 3, activations in 4 and 5, weights in 6 and 7.
 pub(super) fn tiles(amx: Amx) -> Tiles {
-    let (sums, tokens, rows, unused) = ((16, 64), (16, 32), (8, 64), (0, 0));
-    let shapes: [_; N_TILES] = [sums, sums, tokens, tokens, rows, rows, unused, unused];
+    let (sums, tokens, rows) = ((16, 64), (16, 32), (8, 64));
+    let shapes: [_; N_TILES] = [sums, sums, sums, sums, tokens, tokens, rows, rows];
     amx.tiles(shapes)
-}
-
-/// Which sums come next.
-#[derive(Clone, Copy)]
-struct Place {
-    token: usize,
-    group: usize,
-    pair: usize,
 }
 
 /// Adds the products of a run's blocks, of which `w` has signed weights, with sixteen tokens or more; `fetch` is called with each
@@ -47,46 +44,41 @@ pub(super) fn add_run<const MINIMUM: bool, const GROUPS: usize>(
     results: &mut Results,
     fetch: impl Fn(usize, usize),
 ) {
-    let (n_tokens, n_pairs) = (x.len(), w.len().div_ceil(PAIR));
+    let n_tokens = x.len();
     let n_steps = n_tokens.div_ceil(STEP_TOKENS);
-    // The last step begins as early as to be whole; what it computes anew is dropped.
-    let first_of = |step: usize| (step * STEP_TOKENS).min(n_tokens - STEP_TOKENS);
-    let mut sums = [[Sums([[0; 16]; 16]); PAIR]; 2];
-    let [even, odd] = &mut sums;
-    let (mut now, mut later) = (even, odd);
-    sum(tiles, w, x, Place { token: 0, group: 0, pair: 0 }, now);
-    // Only to be fetched: a step's come from the second cache while the one before is worked on (255 -> 279 · 10⁹ multiply-adds a
-    // second with Q4_0, of 310 where all tokens are one).
+    let mut way = Way { tiles, w, x, step: 0, group: 0, block: 0 };
+    let [even, odd] = &mut [Sums([[0; 16]; 16]); 2];
+    way.next().begin::<0, 4, 6>(tiles, |_| ());
+    way.next().begin::<1, 5, 7>(tiles, |_| ());
+    way.next().begin::<2, 4, 6>(tiles, |_| ());
+    tiles.store::<0>(even);
+    // Only to be fetched: a step's come from the second cache while the one before is worked on (3 % of the time).
     let (all_x, all_results) = (x.as_ptr(), results.as_ptr());
+    let used_bytes = if MINIMUM { size_of::<Run32>() } else { offset_of!(Run32, s) };
     for step in 0..n_steps {
         fetch(step, n_steps);
-        let first = first_of(step);
+        let (first, next) = (first_of(step, n_tokens), first_of(step + 1, n_tokens));
         let tokens: &[Run32; STEP_TOKENS] = x[first..].first_chunk().expect("a step's tokens");
         let out: &mut [_; STEP_TOKENS] = results[first..].first_chunk_mut().expect("a step's results");
         for group in 0..GROUPS {
             let mut acc: [__m512; STEP_TOKENS] =
                 std::array::from_fn(|t| load_floats(&out[t].as_chunks().0[group]));
-            for pair in 0..n_pairs {
-                let next = if pair + 1 < n_pairs {
-                    Place { token: first, group, pair: pair + 1 }
-                } else if group + 1 < GROUPS {
-                    Place { token: first, group: group + 1, pair: 0 }
-                } else {
-                    Place { token: first_of(step + 1), group: 0, pair: 0 }
+            let n_fours = w.len().div_ceil(TURNS);
+            for (four, w) in w.chunks(TURNS).enumerate() {
+                let mut scale = |at: usize, sums: &Sums, part: usize| {
+                    if let Some(w) = w.get(at) {
+                        add_part::<MINIMUM>(&mut acc, sums, &w[group], tokens, TURNS * four + at, part);
+                    }
                 };
-                sum(tiles, w, x, next, later);
-                let (part, n_parts) = (group * n_pairs + pair, GROUPS * n_pairs);
+                way.turn::<3, 5, 7, 1>(odd, |part| scale(0, even, part));
+                way.turn::<0, 4, 6, 2>(even, |part| scale(1, odd, part));
+                way.turn::<1, 5, 7, 3>(odd, |part| scale(2, even, part));
+                way.turn::<2, 4, 6, 0>(even, |part| scale(3, odd, part));
+                let (part, n_parts) = (group * n_fours + four, GROUPS * n_fours);
                 for t in part * STEP_TOKENS / n_parts..(part + 1) * STEP_TOKENS / n_parts {
-                    let token = first_of(step + 1) + t;
-                    fetch_value(all_x.wrapping_add(token));
-                    fetch_value(all_results.wrapping_add(token));
+                    fetch_bytes(all_x.wrapping_add(next + t).cast(), used_bytes);
+                    fetch_bytes(all_results.wrapping_add(next + t).cast(), size_of::<[f32; PANEL_ROWS]>());
                 }
-                let b = PAIR * pair;
-                add_block::<MINIMUM>(&mut acc, &now[0], &w[b][group], tokens, b);
-                if let Some(w) = w.get(b + 1) {
-                    add_block::<MINIMUM>(&mut acc, &now[1], &w[group], tokens, b + 1);
-                }
-                (now, later) = (later, now);
             }
             for (t, acc) in acc.into_iter().enumerate() {
                 if first + t >= step * STEP_TOKENS {
@@ -97,53 +89,106 @@ pub(super) fn add_run<const MINIMUM: bool, const GROUPS: usize>(
     }
 }
 
-/// Asks for all lines of a value, which may lie anywhere.
+/// The first token of a step. The last step begins as early as to be whole; what it computes anew is dropped.
+fn first_of(step: usize, n_tokens: usize) -> usize {
+    (step * STEP_TOKENS).min(n_tokens - STEP_TOKENS)
+}
+
+/// Asks for the lines of so many bytes, which may lie anywhere.
 #[inline(always)]
-fn fetch_value<T>(value: *const T) {
-    for at in (0..size_of::<T>()).step_by(LINE) {
-        prefetch_near(value.cast::<u8>().wrapping_add(at));
+fn fetch_bytes(first: *const u8, n: usize) {
+    for at in (0..n).step_by(LINE) {
+        prefetch_near(first.wrapping_add(at));
     }
 }
 
-/// Adds a block's part in floats.
+/// Parts in which a block's sums are scaled, so that tiles and vectors take turns.
+const PARTS: usize = 4;
+
+/// Adds a part of a block in floats: those of some tokens.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn add_block<const MINIMUM: bool>(
+fn add_part<const MINIMUM: bool>(
     acc: &mut [__m512; STEP_TOKENS],
     sums: &Sums,
     w: &Unpacked,
     x: &[Run32; STEP_TOKENS],
     b: usize,
+    part: usize,
 ) {
     assert!(b < x[0].d.len(), "a block of the run");
-    for t in 0..STEP_TOKENS {
-        acc[t] = add_floats::<MINIMUM>(acc[t], load_ints(&sums.0[t]), w, &x[t], b);
+    for t in part * STEP_TOKENS / PARTS..(part + 1) * STEP_TOKENS / PARTS {
+        let sum = _mm512_cvtepi32_ps(load_ints(&sums.0[t]));
+        acc[t] = add_floats::<MINIMUM>(acc[t], sum, w, &x[t], b);
     }
 }
 
-/// Begins the sums of a pair of blocks.
-#[inline(always)]
-fn sum<const GROUPS: usize>(
-    tiles: &Tiles,
-    w: &[[Unpacked; GROUPS]],
-    x: &[Run32],
-    at: Place,
-    sums: &mut [Sums; PAIR],
-) {
-    let (x, stride) = (&x[at.token..][..STEP_TOKENS], size_of::<Run32>());
-    // Of an odd number of blocks the last is summed twice, and once for nothing.
-    let (b, c) = (PAIR * at.pair, (PAIR * at.pair + 1).min(w.len() - 1));
-    tiles.zero::<0>();
-    tiles.zero::<1>();
-    // SAFETY: sixteen tokens' runs have 32 bytes of each block; sixteen rows' blocks are eight vectors.
-    unsafe {
-        tiles.load::<2>(x.as_ptr().cast::<u8>().wrapping_add(32 * b), stride);
-        tiles.load::<4>(w[b][at.group].q.as_ptr().cast(), 64);
-        tiles.load::<3>(x.as_ptr().cast::<u8>().wrapping_add(32 * c), stride);
-        tiles.load::<5>(w[c][at.group].q.as_ptr().cast(), 64);
+/// Blocks in the order in which they are multiplied.
+struct Way<'a, const GROUPS: usize> {
+    tiles: &'a Tiles,
+    w: &'a [[Unpacked; GROUPS]],
+    x: &'a [Run32],
+    /// Which comes next. Past the last of a row stands the last again until four have had their turns, past the last step as well.
+    step: usize,
+    group: usize,
+    block: usize,
+}
+
+impl<const GROUPS: usize> Way<'_, GROUPS> {
+    #[inline(always)]
+    fn next(&mut self) -> Next {
+        let b = self.block.min(self.w.len() - 1);
+        let x = &self.x[first_of(self.step, self.x.len())..][..STEP_TOKENS];
+        let next = Next {
+            tokens: x.as_ptr().cast::<u8>().wrapping_add(32 * b),
+            rows: self.w[b][self.group].q.as_ptr().cast(),
+        };
+        self.block += 1;
+        if self.block == self.w.len().next_multiple_of(TURNS) {
+            (self.block, self.group) = (0, self.group + 1);
+        }
+        if self.group == GROUPS {
+            (self.group, self.step) = (0, self.step + 1);
+        }
+        next
     }
-    tiles.add_products::<0, 2, 4>();
-    tiles.add_products::<1, 3, 5>();
-    tiles.store::<0>(&mut sums[0]);
-    tiles.store::<1>(&mut sums[1]);
+
+    /// Begins a block's sums in tile `SUMS` and stores those in `STORED`, which have had two turns' time; in between, `scale` does
+    /// the parts of what was stored before.
+    #[inline(always)]
+    fn turn<const SUMS: usize, const X: usize, const W: usize, const STORED: usize>(
+        &mut self,
+        stored: &mut Sums,
+        mut scale: impl FnMut(usize),
+    ) {
+        self.next().begin::<SUMS, X, W>(self.tiles, &mut scale);
+        self.tiles.store::<STORED>(stored);
+        scale(PARTS - 1);
+    }
+}
+
+/// Where a block has sixteen tokens' activations, a run apart, and sixteen rows' weights.
+struct Next {
+    tokens: *const u8,
+    rows: *const u8,
+}
+
+impl Next {
+    /// Begins a block's sums; `scale` does all parts but the last.
+    #[inline(always)]
+    fn begin<const SUMS: usize, const X: usize, const W: usize>(
+        self,
+        tiles: &Tiles,
+        mut scale: impl FnMut(usize),
+    ) {
+        // SAFETY: each of the sixteen tokens' runs has 32 bytes of the block.
+        unsafe { tiles.load::<X>(self.tokens, size_of::<Run32>()) };
+        scale(0);
+        // SAFETY: they are eight vectors.
+        unsafe { tiles.load::<W>(self.rows, 64) };
+        scale(1);
+        tiles.zero::<SUMS>();
+        tiles.add_products::<SUMS, X, W>();
+        scale(2);
+    }
 }
