@@ -1,33 +1,60 @@
 //! Rows at addresses that take few registers.
 
 use super::Panel;
+use crate::isa::{LINE, prefetch_near};
 use blocks::Block;
 use core::arch::asm;
 use std::marker::PhantomData;
 use std::ptr::without_provenance;
 
-/// Eight consecutive rows, none of them past the last.
+/// Eight rows as far from each other, none of them past the last.
 pub(crate) struct Eight<'a, B> {
     first: *const B,
     /// Bytes from the first row to the second, the fourth, the sixth and the eighth: these and their doubles are what an address adds
     /// to that of the first row's block.
     strides: [usize; 4],
     n_blocks: usize,
+    /// Where the row begins that comes after the first: only to be fetched ahead.
+    next: *const B,
     blocks: PhantomData<&'a [B]>,
 }
 
 impl<'a, B: Block> Panel<'a, B> {
-    /// The eight rows from `first` on, which there are.
+    /// Row `turn` and those `apart`, twice `apart` … seven times `apart` further on, which there are: each the `turn`-th of `apart` rows
+    /// that lie one after the other, a stream of bytes that lasts.
     #[inline(always)]
-    pub(crate) fn eight(&self, first: usize) -> Eight<'a, B> {
-        let rows = &self.blocks[first * self.stride..][..7 * self.stride + self.n_blocks];
-        let stride = |n| n * self.stride * size_of::<B>();
+    pub(crate) fn eight(&self, turn: usize, apart: usize) -> Eight<'a, B> {
+        let rows = &self.blocks[turn * self.stride..][..7 * apart * self.stride + self.n_blocks];
+        let stride = |n| n * apart * self.stride * size_of::<B>();
         let strides = [1, 3, 5, 7].map(|n| opaque(without_provenance::<B>(stride(n))).addr());
-        Eight { first: rows.as_ptr(), strides, n_blocks: self.n_blocks, blocks: PhantomData }
+        let next = if turn + 1 < apart { turn + 1 } else { 8 * apart };
+        Eight {
+            first: rows.as_ptr(),
+            strides,
+            n_blocks: self.n_blocks,
+            next: self.blocks.as_ptr().wrapping_add(next * self.stride),
+            blocks: PhantomData,
+        }
     }
 }
 
+/// How far ahead a row is fetched. Of what two threads' loops read from memory (Xeon, model 207, Q8_0 at AVX-512) 256 bytes reached 0.84,
+/// 512 to 1024 0.93, the next sixteen rows, from eight places, 0.86.
+const AHEAD_BYTES: usize = 512;
+
 impl<'a, B> Eight<'a, B> {
+    /// What comes [`AHEAD_BYTES`] after block `b`, of `n` blocks of one row after the other.
+    #[inline(always)]
+    pub(crate) fn ahead(&self, b: usize, n: usize) -> RowAhead {
+        let at = b * size_of::<B>() + AHEAD_BYTES;
+        let row_bytes = self.n_blocks * size_of::<B>();
+        let address = match at.checked_sub(row_bytes) {
+            None => self.first.wrapping_byte_add(at),
+            Some(past) => self.next.wrapping_byte_add(past),
+        };
+        RowAhead { address: address.cast(), stride: self.strides[0], n_bytes: n * size_of::<B>() }
+    }
+
     /// Block `b` of each row.
     #[inline(always)]
     pub(crate) fn blocks(&self, b: usize) -> [&'a B; 8] {
@@ -39,6 +66,24 @@ impl<'a, B> Eight<'a, B> {
         [0, one, 2 * one, three, 4 * one, five, 2 * three, seven]
             // SAFETY: up to seven rows further on is the same block of rows that the slice holds, whose matrix lives as long as 'a.
             .map(|stride| unsafe { &*block.byte_add(stride) })
+    }
+}
+
+/// Where the next row's lines are to be fetched.
+pub(crate) struct RowAhead {
+    address: *const u8,
+    stride: usize,
+    n_bytes: usize,
+}
+
+impl RowAhead {
+    /// Fetches a row's; those of the next are the next.
+    #[inline(always)]
+    pub(crate) fn fetch(&mut self) {
+        for at in (0..self.n_bytes).step_by(LINE) {
+            prefetch_near(self.address.wrapping_add(at));
+        }
+        self.address = self.address.wrapping_add(self.stride);
     }
 }
 

@@ -17,10 +17,8 @@ use crate::unpack::{PANEL_ROWS, Panel};
 use blocks::Block;
 use core::arch::x86_64::*;
 
-/// Groups of eight rows that share what is broadcast of the token.
-const GROUPS: usize = 2;
-
-/// Adds products of rows, as many as there are sixteen of, while those that come next are fetched; how many eights that were.
+/// Adds products of rows, as many as there are eights of, while what they come to next is fetched; how many eights that were. Each of a
+/// vector's lanes takes as many rows as that, one after the other, as they lie in the file: memory is read as eight streams.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn multiply<const BITS: u32, const OFFSET: i32, B: Block, L: Level>(
@@ -31,39 +29,34 @@ pub(super) fn multiply<const BITS: u32, const OFFSET: i32, B: Block, L: Level>(
     pair: impl Fn([&B; 2]) -> [__m256i; 2],
     scales: impl Fn([&B; 8]) -> Scales,
 ) -> usize {
-    let n = panel.n_rows() / (GROUPS * 8);
-    for group in 0..n {
-        let rows: [_; GROUPS] = std::array::from_fn(|g| panel.eight(8 * (GROUPS * group + g)));
-        let mut ahead = panel.ahead::<8>(GROUPS * 8 * (group + 1), GROUPS * 8);
-        let results = &mut results.as_chunks_mut::<8>().0[GROUPS * group..];
-        let mut acc = [_mm256_setzero_ps(); GROUPS];
-        for (acc, results) in acc.iter_mut().zip(&*results) {
-            *acc = load_floats(results);
-        }
-        let n_blocks = x.n_cols() / 32;
+    let (n, n_blocks) = (panel.n_rows() / 8, x.n_cols() / 32);
+    for turn in 0..n {
+        let rows = panel.eight(turn, n);
+        let mut acc = load_floats(&std::array::from_fn(|lane| results[lane * n + turn]));
         for run in 0..x.n_runs() {
             let first = run * TILE_BLOCKS;
             let x = &x.at(run)[0];
-            let n = TILE_BLOCKS.min(n_blocks - first);
-            for b in 0..n {
+            let mut ahead = rows.ahead(first, TILE_BLOCKS);
+            for b in 0..TILE_BLOCKS.min(n_blocks - first) {
+                const { assert!(TILE_BLOCKS == 8, "with each block a row's next eight are fetched") };
+                ahead.fetch();
                 let columns = Columns::of::<BITS, OFFSET>(level, x, b);
+                let blocks = rows.blocks(first + b);
+                let [r0, r1, r2, r3, r4, r5, r6, r7] = blocks;
+                let q = [[r0, r4], [r1, r5], [r2, r6], [r3, r7]].map(&pair);
+                let sum = columns.sum::<BITS, OFFSET>(level, q);
+                let Scales { d, m } = scales(blocks);
                 let (x_d, x_s) = (_mm256_set1_ps(x.d[b]), _mm256_set1_ps(x.s[b]));
-                for g in 0..GROUPS {
-                    ahead.used(8 * size_of::<B>());
-                    let blocks = rows[g].blocks(first + b);
-                    let [r0, r1, r2, r3, r4, r5, r6, r7] = blocks;
-                    let q = [[r0, r4], [r1, r5], [r2, r6], [r3, r7]].map(&pair);
-                    let sum = columns.sum::<BITS, OFFSET>(level, q);
-                    let Scales { d, m } = scales(blocks);
-                    acc[g] = added(acc[g], sum, (d, x_d), m.map(|m| (m, x_s)));
-                }
+                acc = added(acc, sum, (d, x_d), m.map(|m| (m, x_s)));
             }
         }
-        for (results, acc) in results.iter_mut().zip(acc) {
-            store_floats(results, acc);
+        let mut sums = [0.0; 8];
+        store_floats(&mut sums, acc);
+        for (lane, sum) in sums.into_iter().enumerate() {
+            results[lane * n + turn] = sum;
         }
     }
-    GROUPS * n
+    n
 }
 
 /// A block of the token.
