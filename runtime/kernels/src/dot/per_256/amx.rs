@@ -1,9 +1,10 @@
 //! Sixteen tokens and both groups of rows at a time. Weights are multiplied by their scales as they are unpacked, 16 bits each at
 //! most, and split into two bytes: so products of tiles sum a whole block, however many scales it has, twice.
 //!
-//! From the caches (256 rows of 4096, 512 tokens) a core of a Xeon (model 167) does 426 · 10⁹ multiply-adds a second with Q4_K and 443 with Q6_K, where AVX-512 does
-//! 188 and 161; products of tiles alone 520. What holds it up is that activations come from the second cache: were all tokens one, it
-//! would be half as much again. Fetching them into the first cache ahead did not help, which weights fill.
+//! From the caches (256 rows of 4096, 512 tokens) a core of a Xeon (model 207) does 440 · 10⁹ multiply-adds a second with Q4_K and 465 with Q6_K,
+//! where AVX-512 does 200 and 190. What holds it up is that activations come from the second cache: were all tokens one, it would be
+//! 530 and 540, and 560 and 610 if all results were, too. Fetching them into the first cache ahead did not help, which weights fill; a second
+//! place for sums in it cost a twentieth.
 
 use super::avx512::{GROUPS, Layout, Unpacked, add_floats};
 use crate::activations::{Per256, Run256};
