@@ -208,7 +208,8 @@ impl<'a> Task<'a> {
         );
         let Share { panels, tokens, .. } = share;
         let past_caches = tokens.len() >= PAST_CACHES_TOKENS;
-        // A token's results one after the other, which memory takes better than those of a panel, a row of the output apart.
+        // A token's results one after the other: memory takes them better than those of a panel, each a row of the output from the next
+        // (Xeon, model 207, AVX-512, 512 tokens of eight layers of 7B: Q4_0 206 -> 222 tokens a second, Q4_K_M 215 -> 238).
         for (i, token) in tokens.clone().enumerate() {
             for (panel, results) in panels.clone().zip(results.chunks(tokens.len())) {
                 let (first_row, results) = (panel * PANEL_ROWS, &results[i]);

@@ -118,8 +118,7 @@ fn add_part<const MINIMUM: bool>(
 ) {
     assert!(b < x[0].d.len(), "a block of the run");
     for t in part * STEP_TOKENS / PARTS..(part + 1) * STEP_TOKENS / PARTS {
-        let sum = _mm512_cvtepi32_ps(load_ints(&sums.0[t]));
-        acc[t] = add_floats::<MINIMUM>(acc[t], sum, w, &x[t], b);
+        acc[t] = add_floats::<MINIMUM>(acc[t], load_ints(&sums.0[t]), w, &x[t], b);
     }
 }
 

@@ -82,8 +82,7 @@ fn stream<const OFFSET: i32, const MINIMUM: bool, const T: usize, B: Block>(
                     for (j, a) in x.q[b].as_chunks().0.iter().enumerate() {
                         sums[j % 2] = _mm512_dpbusd_epi32(sums[j % 2], w.q[j], broadcast_4(a));
                     }
-                    let sum = _mm512_cvtepi32_ps(_mm512_add_epi32(sums[0], sums[1]));
-                    *acc = add_floats::<MINIMUM>(*acc, sum, &w, x, b);
+                    *acc = add_floats::<MINIMUM>(*acc, _mm512_add_epi32(sums[0], sums[1]), &w, x, b);
                 }
             }
         }
@@ -168,7 +167,7 @@ fn step_of<const OFFSET: i32, const MINIMUM: bool, const T: usize>(
         }
         for t in 0..T {
             for g in 0..GROUPS {
-                acc[t][g] = add_floats::<MINIMUM>(acc[t][g], _mm512_cvtepi32_ps(sums[t][g]), &w[g], &x[t], b);
+                acc[t][g] = add_floats::<MINIMUM>(acc[t][g], sums[t][g], &w[g], &x[t], b);
             }
         }
     }
@@ -184,12 +183,12 @@ fn step_of<const OFFSET: i32, const MINIMUM: bool, const T: usize>(
 #[target_feature(enable = "avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(super) fn add_floats<const MINIMUM: bool>(
     acc: __m512,
-    sum: __m512,
+    sum: __m512i,
     w: &Unpacked,
     x: &Run32,
     b: usize,
 ) -> __m512 {
     let d = _mm512_mul_ps(w.d, _mm512_set1_ps(x.d[b]));
-    let acc = _mm512_fmadd_ps(sum, d, acc);
+    let acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), d, acc);
     if MINIMUM { _mm512_fmadd_ps(w.m, _mm512_set1_ps(x.s[b]), acc) } else { acc }
 }
