@@ -120,6 +120,14 @@ pub(crate) fn prefetch_near(address: *const u8) {
     prefetch(address);
 }
 
+/// Likewise the lines of so many bytes.
+#[inline(always)]
+pub(crate) fn prefetch_near_all(first: *const u8, n_bytes: usize) {
+    for at in (0..n_bytes).step_by(LINE) {
+        prefetch_near(first.wrapping_add(at));
+    }
+}
+
 /// Copies numbers that nobody needs soon to memory, past the caches where that can be: whole lines, which are not fetched first. Other
 /// threads see them after [`settle_stores`].
 #[inline(always)]

@@ -72,6 +72,14 @@ struct Config {
 /// How many tiles there are.
 pub(crate) const N_TILES: usize = 8;
 
+/// Tokens of a tile. Fewer are not for tiles.
+pub(crate) const STEP_TOKENS: usize = 16;
+
+/// The first token of a step. The last step begins as early as to be whole; what it computes anew is dropped.
+pub(crate) fn first_token(step: usize, n_tokens: usize) -> usize {
+    (step * STEP_TOKENS).min(n_tokens - STEP_TOKENS)
+}
+
 /// Sums of a product of tiles: a row has sixteen.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]

@@ -1,7 +1,7 @@
 //! Rows at addresses that take few registers.
 
 use super::Panel;
-use crate::isa::{LINE, prefetch_near};
+use crate::isa::prefetch_near_all;
 use blocks::Block;
 use core::arch::asm;
 use std::marker::PhantomData;
@@ -80,9 +80,7 @@ impl RowAhead {
     /// Fetches a row's; those of the next are the next.
     #[inline(always)]
     pub(crate) fn fetch(&mut self) {
-        for at in (0..self.n_bytes).step_by(LINE) {
-            prefetch_near(self.address.wrapping_add(at));
-        }
+        prefetch_near_all(self.address, self.n_bytes);
         self.address = self.address.wrapping_add(self.stride);
     }
 }

@@ -8,14 +8,11 @@
 
 use super::avx512::{GROUPS, Layout, Unpacked, add_floats};
 use crate::activations::{Per256, Run256};
-use crate::isa::amx::{Amx, N_TILES, Sums, Tiles};
+use crate::isa::amx::{Amx, N_TILES, STEP_TOKENS, Sums, Tiles, first_token};
 use crate::isa::avx512::{load_floats, load_ints, store_floats};
 use crate::unpack::{Group, PANEL_ROWS, Panel, Results};
 use blocks::Block;
 use core::arch::x86_64::*;
-
-/// Tokens of a tile. Fewer are not for tiles.
-pub(super) const STEP_TOKENS: usize = 16;
 
 /// Columns of a tile, and how many of these are a block.
 const TILE_COLS: usize = 64;
@@ -49,8 +46,7 @@ pub(super) fn multiply<L: Layout, B: Block>(
     let rows: [Group<'_, B, 16>; GROUPS] = [panel.group(0), panel.group(16)];
     let n_tokens = results.len();
     let n_steps = n_tokens.div_ceil(STEP_TOKENS);
-    // The last step begins as early as to be whole; what it computes anew is dropped.
-    let first_of = |step: usize| (step * STEP_TOKENS).min(n_tokens - STEP_TOKENS);
+    let first_of = |step| first_token(step, n_tokens);
     let mut stored = [[Sums([[0; 16]; 16]); 2]; GROUPS];
     for b in 0..x.n_runs() {
         for ((rows, w), scaled) in rows.iter().zip(&mut w).zip(&mut scaled) {

@@ -8,6 +8,7 @@ pub(crate) mod alone;
 
 use super::amx;
 use crate::activations::{Per256, Run256};
+use crate::isa;
 use crate::isa::avx512::{
     Avx512, add_products_of_16, broadcast_4, load_32, load_floats, store_32, store_floats, store_ints,
     transpose,
@@ -88,7 +89,7 @@ pub(crate) fn multiply<L: Layout, B: Block>(
     results: &mut Results,
     unpack: impl Fn([&B; 16], &mut Unpacked),
 ) {
-    if let Some(amx) = level.amx().filter(|_| results.len() >= amx::STEP_TOKENS) {
+    if let Some(amx) = level.amx().filter(|_| results.len() >= isa::amx::STEP_TOKENS) {
         return amx::multiply::<L, B>(amx, panel, x, results, unpack);
     }
     let mut w = [Unpacked::nothing(); GROUPS];

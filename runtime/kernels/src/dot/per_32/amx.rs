@@ -13,15 +13,12 @@
 
 use super::avx512::{Unpacked, add_floats};
 use crate::activations::Run32;
-use crate::isa::amx::{Amx, N_TILES, Sums, Tiles};
+use crate::isa::amx::{Amx, N_TILES, STEP_TOKENS, Sums, Tiles, first_token};
 use crate::isa::avx512::{load_floats, load_ints, store_floats};
-use crate::isa::{LINE, prefetch_near};
+use crate::isa::prefetch_near_all;
 use crate::unpack::{PANEL_ROWS, Results};
 use core::arch::x86_64::*;
 use std::mem::offset_of;
-
-/// Tokens of a tile. Fewer are not for tiles.
-pub(super) const STEP_TOKENS: usize = 16;
 
 /// Blocks that are on their way at a time, each with a tile of sums: begun, begun, stored, and scaled.
 const TURNS: usize = 4;
@@ -48,16 +45,16 @@ pub(super) fn add_run<const MINIMUM: bool, const GROUPS: usize>(
     let n_steps = n_tokens.div_ceil(STEP_TOKENS);
     let mut way = Way { tiles, w, x, step: 0, group: 0, block: 0 };
     let [even, odd] = &mut [Sums([[0; 16]; 16]); 2];
-    way.next().begin::<0, 4, 6>(tiles, |_| ());
-    way.next().begin::<1, 5, 7>(tiles, |_| ());
-    way.next().begin::<2, 4, 6>(tiles, |_| ());
+    way.begin::<0, 4, 6>(|_| ());
+    way.begin::<1, 5, 7>(|_| ());
+    way.begin::<2, 4, 6>(|_| ());
     tiles.store::<0>(even);
     // Only to be fetched: a step's come from the second cache while the one before is worked on (3 % of the time).
     let (all_x, all_results) = (x.as_ptr(), results.as_ptr());
     let used_bytes = if MINIMUM { size_of::<Run32>() } else { offset_of!(Run32, s) };
     for step in 0..n_steps {
         fetch(step, n_steps);
-        let (first, next) = (first_of(step, n_tokens), first_of(step + 1, n_tokens));
+        let (first, next) = (first_token(step, n_tokens), first_token(step + 1, n_tokens));
         let tokens: &[Run32; STEP_TOKENS] = x[first..].first_chunk().expect("a step's tokens");
         let out: &mut [_; STEP_TOKENS] = results[first..].first_chunk_mut().expect("a step's results");
         for group in 0..GROUPS {
@@ -76,8 +73,11 @@ pub(super) fn add_run<const MINIMUM: bool, const GROUPS: usize>(
                 way.turn::<2, 4, 6, 0>(even, |part| scale(3, odd, part));
                 let (part, n_parts) = (group * n_fours + four, GROUPS * n_fours);
                 for t in part * STEP_TOKENS / n_parts..(part + 1) * STEP_TOKENS / n_parts {
-                    fetch_bytes(all_x.wrapping_add(next + t).cast(), used_bytes);
-                    fetch_bytes(all_results.wrapping_add(next + t).cast(), size_of::<[f32; PANEL_ROWS]>());
+                    prefetch_near_all(all_x.wrapping_add(next + t).cast(), used_bytes);
+                    prefetch_near_all(
+                        all_results.wrapping_add(next + t).cast(),
+                        size_of::<[f32; PANEL_ROWS]>(),
+                    );
                 }
             }
             for (t, acc) in acc.into_iter().enumerate() {
@@ -86,19 +86,6 @@ pub(super) fn add_run<const MINIMUM: bool, const GROUPS: usize>(
                 }
             }
         }
-    }
-}
-
-/// The first token of a step. The last step begins as early as to be whole; what it computes anew is dropped.
-fn first_of(step: usize, n_tokens: usize) -> usize {
-    (step * STEP_TOKENS).min(n_tokens - STEP_TOKENS)
-}
-
-/// Asks for the lines of so many bytes, which may lie anywhere.
-#[inline(always)]
-fn fetch_bytes(first: *const u8, n: usize) {
-    for at in (0..n).step_by(LINE) {
-        prefetch_near(first.wrapping_add(at));
     }
 }
 
@@ -134,14 +121,13 @@ struct Way<'a, const GROUPS: usize> {
 }
 
 impl<const GROUPS: usize> Way<'_, GROUPS> {
+    /// Where the next block has sixteen tokens' activations, a run apart, and sixteen rows' weights.
     #[inline(always)]
-    fn next(&mut self) -> Next {
+    fn next(&mut self) -> (*const u8, *const u8) {
         let b = self.block.min(self.w.len() - 1);
-        let x = &self.x[first_of(self.step, self.x.len())..][..STEP_TOKENS];
-        let next = Next {
-            tokens: x.as_ptr().cast::<u8>().wrapping_add(32 * b),
-            rows: self.w[b][self.group].q.as_ptr().cast(),
-        };
+        let x = &self.x[first_token(self.step, self.x.len())..][..STEP_TOKENS];
+        let next =
+            (x.as_ptr().cast::<u8>().wrapping_add(32 * b), self.w[b][self.group].q.as_ptr().cast::<u8>());
         self.block += 1;
         if self.block == self.w.len().next_multiple_of(TURNS) {
             (self.block, self.group) = (0, self.group + 1);
@@ -152,42 +138,31 @@ impl<const GROUPS: usize> Way<'_, GROUPS> {
         next
     }
 
-    /// Begins a block's sums in tile `SUMS` and stores those in `STORED`, which have had two turns' time; in between, `scale` does
-    /// the parts of what was stored before.
+    /// Begins the next block's sums in tile `SUMS`; in between, `scale` does all parts of another but the last.
+    #[inline(always)]
+    fn begin<const SUMS: usize, const X: usize, const W: usize>(&mut self, mut scale: impl FnMut(usize)) {
+        let (tokens, rows) = self.next();
+        // SAFETY: each of the sixteen tokens' runs has 32 bytes of the block.
+        unsafe { self.tiles.load::<X>(tokens, size_of::<Run32>()) };
+        scale(0);
+        // SAFETY: they are eight vectors.
+        unsafe { self.tiles.load::<W>(rows, 64) };
+        scale(1);
+        self.tiles.zero::<SUMS>();
+        self.tiles.add_products::<SUMS, X, W>();
+        scale(2);
+    }
+
+    /// Likewise, and stores the sums in `STORED`, which have had two turns' time; `scale` does the last part, too, of what was stored
+    /// before.
     #[inline(always)]
     fn turn<const SUMS: usize, const X: usize, const W: usize, const STORED: usize>(
         &mut self,
         stored: &mut Sums,
         mut scale: impl FnMut(usize),
     ) {
-        self.next().begin::<SUMS, X, W>(self.tiles, &mut scale);
+        self.begin::<SUMS, X, W>(&mut scale);
         self.tiles.store::<STORED>(stored);
         scale(PARTS - 1);
-    }
-}
-
-/// Where a block has sixteen tokens' activations, a run apart, and sixteen rows' weights.
-struct Next {
-    tokens: *const u8,
-    rows: *const u8,
-}
-
-impl Next {
-    /// Begins a block's sums; `scale` does all parts but the last.
-    #[inline(always)]
-    fn begin<const SUMS: usize, const X: usize, const W: usize>(
-        self,
-        tiles: &Tiles,
-        mut scale: impl FnMut(usize),
-    ) {
-        // SAFETY: each of the sixteen tokens' runs has 32 bytes of the block.
-        unsafe { tiles.load::<X>(self.tokens, size_of::<Run32>()) };
-        scale(0);
-        // SAFETY: they are eight vectors.
-        unsafe { tiles.load::<W>(self.rows, 64) };
-        scale(1);
-        tiles.zero::<SUMS>();
-        tiles.add_products::<SUMS, X, W>();
-        scale(2);
     }
 }

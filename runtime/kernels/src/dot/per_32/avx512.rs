@@ -8,6 +8,7 @@
 
 use super::amx;
 use crate::activations::{Per32, Run32};
+use crate::isa;
 use crate::isa::avx512::{Avx512, broadcast_4, load_floats, store_floats};
 use crate::unpack::{Group, PANEL_ROWS, Panel, Results};
 use blocks::Block;
@@ -106,7 +107,7 @@ fn tile<const OFFSET: i32, const MINIMUM: bool, B: Block>(
     let nothing = Unpacked { q: [_mm512_setzero_si512(); 8], d: zero, m: zero };
     let mut tile = [[nothing; GROUPS]; TILE_BLOCKS];
     let rows: [Group<'_, B, 16>; GROUPS] = std::array::from_fn(|group| panel.group(16 * group));
-    let tiles = level.amx().filter(|_| results.len() >= amx::STEP_TOKENS).map(amx::tiles);
+    let tiles = level.amx().filter(|_| results.len() >= isa::amx::STEP_TOKENS).map(amx::tiles);
     for run in 0..x.n_runs() {
         let first = TILE_BLOCKS * run;
         let n_blocks = TILE_BLOCKS.min(x.n_cols() / 32 - first);
