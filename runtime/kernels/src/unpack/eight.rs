@@ -39,7 +39,7 @@ impl<'a, B: Block> Panel<'a, B> {
 }
 
 /// Blocks that a row is fetched ahead. Of what two threads' loops read from memory (Xeon, model 207, AVX-512) Q8_0 reached 0.84 with 7, 0.93
-/// with 15 and 22, 0.94 with 30, and 0.86 where the next sixteen rows were fetched, from eight places; Q4_0 0.86, 0.83 and 0.83 with 28, 42 and 56.
+/// with 15 and 22, and 0.94 with 30, when all eight rows' lines were fetched at a time; Q4_0, as here, 0.86, 0.83 and 0.83 with 28, 42 and 56.
 const AHEAD_BLOCKS: usize = 28;
 
 impl<'a, B> Eight<'a, B> {

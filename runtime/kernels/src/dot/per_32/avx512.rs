@@ -2,7 +2,7 @@
 //! It wants unsigned weights: they are unpacked with an offset added, which the sum begins by repaying.
 //!
 //! A token alone takes AVX2's way with types that have pairs of rows there ([`super::avx2`]), in vectors half as wide but three at a time
-//! (Xeon, model 207, `cached avx512`: Q4_0 18.8 -> 20.4 GB/s a core, Q4_1 17.6 -> 21.7, Q8_0 27.8 -> 32.9). Tried and lost: rows one after
+//! (Xeon, model 207, `cached avx512`, when they took sixteen rows at a time: Q4_0 18.8 -> 20.4 GB/s a core, Q4_1 17.6 -> 21.7, Q8_0 27.8 -> 32.9). Tried and lost: rows one after
 //! the other with sixteen columns of four blocks a vector, as K-quants go, whose sums have to be turned twice, since floats go on from block
 //! to block (of 256 rows Q4_0 14.9 for 21.7, Q8_0 22 for 34.6).
 

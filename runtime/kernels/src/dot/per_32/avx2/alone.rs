@@ -11,10 +11,11 @@
 //! 29 GB/s.
 //!
 //! A core has ten to sixteen places for lines on their way, and only what its own prefetch follows needs none of them; that follows streams, not
-//! sixteen rows of half a page each. A Xeon (model 207, AVX-512) read from memory, of what two threads' loops do, Q8_0 with 0.93 and
-//! Q4_0 with 0.86 where sixteen rows at a time, with the next sixteen fetched from eight places, came to 0.86 and 0.83, and from the caches of
-//! a core 37.4 and 21.7 GB/s for 33.6 and 20.3: a row's lines are fetched by one instruction each, and no second sum is held. Sixteen
-//! streams of two rows lost (0.76 for Q4_0). On a Zen 3 this was not measured.
+//! sixteen rows of half a page each. Two threads of a Xeon (model 207) read from memory,
+//! of what loops do there, Q4_0 with 0.81, Q4_1 with 0.84 and Q8_0 with 0.85 (`speed avx512 2`, medians of six by turns) where sixteen rows at
+//! a time, with the next sixteen fetched from eight places, came to 0.75, 0.74 and 0.84; and a core from the caches 22.2, 23.2 and 36.9 GB/s
+//! for 20.3, 21.7 and 33.2 (`cached avx512`, best of six), IQ4_NL as before: a line is fetched by one instruction, and no second sum is held.
+//! Sixteen streams of two rows lost. On a Zen 3 this was not measured.
 
 use super::{Scales, TILE_BLOCKS, added};
 use crate::activations::{Per32, Run32};
