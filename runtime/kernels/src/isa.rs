@@ -121,6 +121,7 @@ pub(crate) fn prefetch_near(address: *const u8) {
 }
 
 /// Likewise the lines of so many bytes.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn prefetch_near_all(first: *const u8, n_bytes: usize) {
     for at in (0..n_bytes).step_by(LINE) {
